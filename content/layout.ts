@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
+
+/**
+ * The only place that makes paths of the store:
+ *
+ *     DIRECTORY/v1/                        format version: another format is another directory
+ *       blobs/sha256/4b/4bf5…              committed content; its mtime is its last use
+ *       ingest/<uuid>                      content on its way in, and files on their way out; dropped at start
+ *       records/…                          the shared tier's records (shared-tier/records.ts)
+ */
+export class Layout {
+  readonly blobs: string;
+  readonly ingests: string;
+  readonly records: string;
+
+  constructor(directory: string) {
+    const root = join(directory, 'v1');
+    this.blobs = join(root, 'blobs');
+    this.ingests = join(root, 'ingest');
+    this.records = join(root, 'records');
+  }
+
+  blob(digest: Digest): string {
+    const hex = hexOf(digest);
+    return join(this.blobs, algorithmOf(digest), hex.slice(0, 2), hex);
+  }
+
+  temporary(): string {
+    return join(this.ingests, randomUUID());
+  }
+
+  /** The digest whose content belongs at `blobs/<path>`; undefined for a file that is not ours. */
+  digestAt(path: string): Digest | undefined {
+    const [algorithm, prefix, hex, ...rest] = path.split('/');
+    const text = `${algorithm}:${hex}`;
+    return rest.length === 0 && isDigest(text) && hexOf(text).startsWith(prefix ?? '/') ? text : undefined;
+  }
+}

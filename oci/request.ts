@@ -1,0 +1,130 @@
+import { type Digest, parseDigest } from './digest.ts';
+import { OciError } from './error.ts';
+import { type RangeRequest, parseRange } from './range.ts';
+import {
+  type Reference,
+  type Registry,
+  type Repository,
+  parseReference,
+  parseRegistry,
+  parseRepository,
+} from './reference.ts';
+
+/** Whose name told the registry: the `ns` parameter, the first path component, or neither. */
+export type RequestForm = 'ns' | 'path' | 'default';
+
+/** The repository a request is about. */
+export interface Target {
+  readonly registry: Registry;
+  readonly repository: Repository;
+  readonly form: RequestForm;
+}
+
+export interface ManifestRequest extends Target {
+  readonly kind: 'manifest';
+  readonly reference: Reference;
+  /** Media types of the client's Accept header, without parameters; empty when it sent none. */
+  readonly accept: readonly string[];
+  /** Digests and `*` of If-None-Match, unquoted. */
+  readonly ifNoneMatch: readonly string[];
+  readonly range: RangeRequest | undefined;
+}
+
+export interface BlobRequest extends Target {
+  readonly kind: 'blob';
+  readonly digest: Digest;
+  readonly range: RangeRequest | undefined;
+}
+
+/** A read of the OCI distribution API, parsed once at the door. */
+export type OciRequest = { readonly kind: 'ping' } | ManifestRequest | BlobRequest;
+
+/** The raw request, as Node's HTTP server has it. */
+export interface RawRequest {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly headers: { readonly [name: string]: string | string[] | undefined };
+}
+
+/** What decides which registry a request without `ns` means. */
+export interface RegistryNames {
+  readonly default: Registry;
+  /** Is this first path component the name of a configured registry, though it has neither dot nor colon? */
+  isListed(name: string): boolean;
+}
+
+const MAX_PATH = 1024;
+
+/**
+ * Parses method, path, query and the headers that matter
+ * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints, and "Registry Proxying" for `ns`).
+ *
+ * @throws OciError UNSUPPORTED (method), NAME_UNKNOWN (no such endpoint), or what is wrong with a name
+ */
+export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest {
+  if (raw.method !== 'GET' && raw.method !== 'HEAD') {
+    throw new OciError('UNSUPPORTED', 'only GET and HEAD are supported here');
+  }
+  const [rawPath, query = ''] = split(raw.url ?? '', '?');
+  const path = decodePath(rawPath);
+  if (path === '/v2' || path === '/v2/') return { kind: 'ping' };
+
+  const endpoint = /^\/v2\/(?<name>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/.exec(path)?.groups;
+  if (!endpoint) throw new OciError('NAME_UNKNOWN', 'there is no such endpoint');
+  const target = parseTarget(endpoint['name'] ?? '', query, names);
+  const reference = endpoint['reference'] ?? '';
+  const range = parseRange(header(raw, 'range'));
+  if (endpoint['kind'] === 'blobs') return { kind: 'blob', ...target, digest: parseDigest(reference), range };
+  return {
+    kind: 'manifest',
+    ...target,
+    reference: parseReference(reference),
+    accept: list(header(raw, 'accept')).map((entry) => split(entry, ';')[0].trim().toLowerCase()),
+    ifNoneMatch: list(header(raw, 'if-none-match')).map((entry) => entry.replace(/^(?:W\/)?"(.*)"$/, '$1')),
+    range,
+  };
+}
+
+function parseTarget(name: string, query: string, names: RegistryNames): Target {
+  const ns = new URLSearchParams(query).getAll('ns');
+  if (ns.length > 1) throw new OciError('NAME_INVALID', 'ns may be given once');
+  if (ns[0] !== undefined) {
+    const registry = parseRegistry(ns[0]);
+    return { registry, repository: parseRepository(name, registry), form: 'ns' };
+  }
+  const [first, rest] = split(name, '/');
+  if (rest !== undefined && (first.includes('.') || first.includes(':') || names.isListed(first))) {
+    const registry = parseRegistry(first);
+    return { registry, repository: parseRepository(rest, registry), form: 'path' };
+  }
+  return { registry: names.default, repository: parseRepository(name, names.default), form: 'default' };
+}
+
+/** Decodes once. What still could mean two things to two programs (encoded slashes, dots, controls) is refused. */
+function decodePath(path: string): string {
+  if (path.length > MAX_PATH) throw new OciError('NAME_INVALID', 'the path is too long');
+  if (/%(?:2f|5c|2e|25|[01])/i.test(path)) throw new OciError('NAME_INVALID', 'the path has encoded separators');
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new OciError('NAME_INVALID', 'the path is not valid percent-encoding', { cause });
+  }
+}
+
+/** At the first separator only; the second part is undefined without one. */
+function split(text: string, separator: string): [string, string | undefined] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function header(raw: RawRequest, name: string): string | undefined {
+  const value = raw.headers[name];
+  return Array.isArray(value) ? value.join(',') : value;
+}
+
+function list(value: string | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}

@@ -1,0 +1,168 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { RequestLog, type RequestMatch, type RequestRecord } from './origin-log.ts';
+import { MoodBook, type Moods } from './origin-moods.ts';
+import { targetOf, type Target } from './origin-routes.ts';
+
+/** A request on its way to its answer. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly record: RequestRecord;
+  /** Aborted when the answer is finished, the client is gone, or the server stops. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * An HTTP server of a test, on a port of its own on 127.0.0.1, that remembers what it was asked and can be put in
+ * moods. Disposing it cuts all connections; it throws then if the server itself had a bug.
+ */
+export abstract class TestServer implements AsyncDisposable {
+  readonly #log = new RequestLog();
+  readonly #moods = new MoodBook();
+  readonly #stop = new AbortController();
+  readonly #sockets = new Set<Socket>();
+  readonly #bugs: unknown[] = [];
+  readonly #server = createServer((request, response) => void this.#serve(request, response));
+  #port = 0;
+
+  protected abstract answer(exchange: Exchange): Promise<void>;
+
+  /** What a request is about, beyond its path: the digest behind a tag. */
+  protected digestOf(target: Target): string | undefined {
+    return target.reference?.includes(':') === true ? target.reference : undefined;
+  }
+
+  /** `127.0.0.1:port` */
+  get host(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  /** `http://127.0.0.1:port` */
+  get url(): string {
+    return `http://${this.host}`;
+  }
+
+  /** What the server was asked, in order of arrival. */
+  get requests(): readonly RequestRecord[] {
+    return this.#log.requests;
+  }
+
+  /** How many of the requests match. */
+  count(match: RequestMatch = {}): number {
+    return this.#log.filter(match).length;
+  }
+
+  /** Body bytes that left in answers 200 and 206 for this digest. */
+  bodyBytes(digest: string): number {
+    return this.#log.bodyBytes(digest);
+  }
+
+  /** Waits (10 s at most) until `times` matching requests have arrived since the start; they may be unanswered. */
+  async arrived(match: RequestMatch, times = 1): Promise<void> {
+    await this.#log.until(() => this.count(match) >= times, `${times} requests like ${JSON.stringify(match)}`);
+  }
+
+  /** Waits (10 s at most) until no request is being answered. */
+  async idle(): Promise<void> {
+    await this.#log.until(() => this.requests.every((record) => record.endedAt !== undefined), 'an idle server');
+  }
+
+  get mood(): Moods {
+    return this.#moods.base;
+  }
+
+  /** The moods for all requests to manifests, blobs, tags and referrers; replaces those set before. */
+  set mood(mood: Moods) {
+    this.#moods.base = mood;
+  }
+
+  /** Moods for the matching requests, from now on. */
+  when(match: Omit<RequestMatch, 'status'>, mood: Moods): void {
+    this.#moods.add(mood, match, Infinity);
+  }
+
+  /** Moods for the next matching request (the next `times` of them) only. */
+  once(mood: Moods, match: Omit<RequestMatch, 'status'> = {}, times = 1): void {
+    this.#moods.add(mood, match, times);
+  }
+
+  /** A good server again: forgets `mood`, `when` and `once`. Answers that are under way keep theirs. */
+  calm(): void {
+    this.#moods.clear();
+  }
+
+  /** The moods for this request; to be asked once for each. */
+  protected moodFor(record: RequestRecord): Moods {
+    return this.#moods.take(record);
+  }
+
+  /** Starts to listen: on a free port, or again on its own after a stop. */
+  async listen(): Promise<this> {
+    this.#server.keepAliveTimeout = 60_000;
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    const listening = Promise.withResolvers<void>();
+    this.#server.once('error', listening.reject);
+    this.#server.listen(0, '127.0.0.1', () => listening.resolve());
+    await listening.promise;
+    this.#port = (this.#server.address() as AddressInfo).port;
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = Promise.withResolvers<void>();
+    this.#server.close(() => closed.resolve());
+    this.#stop.abort();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed.promise;
+    if (this.#bugs.length > 0) throw new AggregateError(this.#bugs, 'the test server itself failed');
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { record, signal } = this.#takeIn(request, response);
+    response.on('error', () => {
+      // The client went away in the middle of a write; 'close' follows.
+    });
+    try {
+      await this.answer({ request, response, record, signal });
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#bugs.push(error);
+        response.destroy();
+      }
+    }
+  }
+
+  #takeIn(request: IncomingMessage, response: ServerResponse): { record: RequestRecord; signal: AbortSignal } {
+    const gone = new AbortController();
+    // Not through `new URL`: it would tidy up paths that a test wants to see as they were sent.
+    const [path = '/', ...query] = (request.url ?? '/').split('?');
+    const target = targetOf(path);
+    const record: RequestRecord = {
+      method: request.method ?? '',
+      path,
+      query: new URLSearchParams(query.join('?')),
+      headers: request.headers,
+      range: request.headers.range,
+      at: performance.now(),
+      connection: request.socket.remotePort ?? 0,
+      kind: target.kind,
+      repository: target.repository,
+      reference: target.reference,
+      digest: this.digestOf(target),
+      status: 0,
+      bodyBytes: 0,
+      endedAt: undefined,
+    };
+    response.on('close', () => {
+      record.endedAt = performance.now();
+      gone.abort();
+      this.#log.changed();
+    });
+    this.#log.add(record);
+    return { record, signal: AbortSignal.any([gone.signal, this.#stop.signal]) };
+  }
+}
