@@ -34,6 +34,8 @@ export class DiskIngest implements Ingest {
   readonly digest: Digest;
   readonly sizeBytes: number;
   readonly #options: DiskIngestOptions;
+  /** What a writer has taken on itself. Bytes never change: they may be read or verified already. */
+  readonly #claimed = new Spans();
   readonly #written = new Spans();
   readonly #waiters = new Set<Waiter>();
   readonly #hash: HashJob;
@@ -55,9 +57,13 @@ export class DiskIngest implements Ingest {
     this.#throwIfEnded();
     const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
     if (position + total > this.sizeBytes) throw this.#fail(new OciError('CORRUPT', 'more bytes than the size says'));
+    const fresh = this.#claimed.gaps(position, position + total);
+    this.#claimed.add(position, position + total);
     this.#writing += 1;
     try {
-      await writeAll(this.#options.file, position, pieces);
+      for (const { start, end } of fresh) {
+        await writeAll(this.#options.file, start, cut(pieces, start - position, end - position));
+      }
     } catch (error) {
       throw this.#fail(new OciError('UNAVAILABLE', 'content cannot be stored', { cause: error }));
     } finally {
@@ -65,9 +71,11 @@ export class DiskIngest implements Ingest {
       this.#closeIfUnused();
     }
     this.#throwIfEnded();
-    this.#written.add(position, position + total);
-    this.#writtenBytes += total;
-    this.#options.written(total);
+    for (const { start, end } of fresh) {
+      this.#written.add(start, end);
+      this.#writtenBytes += end - start;
+      this.#options.written(end - start);
+    }
     this.#hash.advance(this.#written.endOf(0));
     this.#wake();
   }
@@ -115,6 +123,7 @@ export class DiskIngest implements Ingest {
     this.#wake();
     try {
       await this.#options.file.datasync();
+      this.#throwIfEnded();
       this.#options.publish();
     } catch (error) {
       throw this.#fail(new OciError('UNAVAILABLE', 'content cannot be stored', { cause: error }));
@@ -177,6 +186,7 @@ export class DiskIngest implements Ingest {
     this.#state = 'failed';
     this.#failure = reason;
     for (const waiter of this.#waiters) waiter.reject(reason);
+    void this.#hash.cancel(); // now, not when the last reader has gone: a commit waits for it
     this.#closeIfUnused();
     return reason;
   }
@@ -211,20 +221,21 @@ export class DiskIngest implements Ingest {
 /** One `writev` may write less than it was given. */
 async function writeAll(file: FileHandle, position: number, pieces: readonly Uint8Array[]): Promise<void> {
   let at = position;
-  let rest = pieces.filter((piece) => piece.length > 0);
+  let rest = cut(pieces, 0, Infinity);
   while (rest.length > 0) {
     const { bytesWritten } = await file.writev(rest, at);
     if (bytesWritten === 0) throw new Error('the disk takes no more bytes');
     at += bytesWritten;
-    rest = skip(rest, bytesWritten);
+    rest = cut(rest, bytesWritten, Infinity);
   }
 }
 
-function skip(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  let left = bytes;
+/** The bytes from `start` up to `end` of all the pieces together, without empty ones. */
+function cut(pieces: readonly Uint8Array[], start: number, end: number): Uint8Array[] {
+  let at = 0;
   return pieces.flatMap((piece) => {
-    const skipped = Math.min(left, piece.length);
-    left -= skipped;
-    return skipped === piece.length ? [] : [piece.subarray(skipped)];
+    const part = piece.subarray(Math.max(0, start - at), Math.max(0, end - at));
+    at += piece.length;
+    return part.length > 0 ? [part] : [];
   });
 }

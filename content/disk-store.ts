@@ -148,7 +148,8 @@ export class DiskStore implements ContentStore {
   }
 
   async *list(): AsyncGenerator<{ digest: Digest; sizeBytes: number }> {
-    for (const [digest, { sizeBytes }] of this.#index.entries()) yield { digest, sizeBytes };
+    // A copy: what is opened meanwhile moves within the index, and would come again without end.
+    for (const [digest, { sizeBytes }] of Array.from(this.#index.entries())) yield { digest, sizeBytes };
   }
 
   #content(digest: Digest, entry: Entry, file: FileHandle): Content {

@@ -3,6 +3,7 @@ import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Chunk } from './chunk.ts';
+import { StreamBuffers } from './stream-buffers.ts';
 
 export interface ReadOptions {
   readonly pool: BufferPool;
@@ -17,10 +18,11 @@ export async function* readChunks(
   range: ByteRange,
   { pool, signal, availableTo }: ReadOptions,
 ): AsyncGenerator<Chunk, void, void> {
+  const buffers = new StreamBuffers(pool);
   let position = range.start;
   while (position < range.end) {
     const end = Math.min(range.end, availableTo ? await availableTo(position, signal) : range.end);
-    const buffer = await pool.acquire(signal);
+    const buffer = await buffers.acquire(signal);
     let read: number;
     try {
       read = (await file.read(buffer.bytes, 0, Math.min(buffer.bytes.length, end - position), position)).bytesRead;

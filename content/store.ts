@@ -59,7 +59,10 @@ export interface Ingest extends AsyncDisposable {
   readonly digest: Digest;
   readonly sizeBytes: number;
 
-  /** Writes the pieces one after the other at `position`; they may be used again when the promise is settled. */
+  /**
+   * Writes the pieces one after the other at `position`; they may be used again when the promise is settled. Bytes that
+   * are there, or that another writer is writing, stay as they are.
+   */
   write(position: number, pieces: readonly Uint8Array[]): Promise<void>;
 
   /** What has not been written yet within the range. */

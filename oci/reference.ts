@@ -19,7 +19,8 @@ export const DOCKER_HUB = 'docker.io' as Registry;
 const DOCKER_HUB_ALIASES = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-f:.]{2,45}\\])(?::([0-9]{1,5}))?$`);
+// Without the flag `u`: with it, `i` takes the Kelvin sign for a k, as toLowerCase does.
+const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-f:.]{2,45}\\])(?::([0-9]{1,5}))?$`, 'i');
 
 /**
  * Host and optional port as written in an image name or `ns`; nothing else (no scheme, path, userinfo, trailing dot).
@@ -28,14 +29,11 @@ const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-f:.]{2,45}\\])(?:
  * @throws OciError NAME_INVALID
  */
 export function parseRegistry(text: string): Registry {
-  const lower = text.toLowerCase();
-  const match = lower.length <= 260 ? HOST.exec(lower) : null;
-  const port = match?.[1] === undefined ? undefined : Number(match[1]);
-  if (!match || port === 0 || (port !== undefined && port > 65_535)) {
-    throw new OciError('NAME_INVALID', 'a registry is named by host or host:port');
-  }
-  const name = port === 443 ? lower.slice(0, lower.lastIndexOf(':')) : lower;
-  return (DOCKER_HUB_ALIASES.has(name) ? DOCKER_HUB : name) as Registry;
+  const match = text.length <= 260 ? HOST.exec(text) : null;
+  // URL has the last word: it refuses what nothing could dial, and gives addresses and ports their one spelling.
+  const url = match && Number(match[1] ?? 443) !== 0 ? URL.parse(`https://${text}`) : null;
+  if (!url) throw new OciError('NAME_INVALID', 'a registry is named by host or host:port');
+  return (DOCKER_HUB_ALIASES.has(url.host) ? DOCKER_HUB : url.host) as Registry;
 }
 
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests

@@ -41,8 +41,8 @@ export type OciRequest = { readonly kind: 'ping' } | ManifestRequest | BlobReque
 
 /** The raw request, as Node's HTTP server has it. */
 export interface RawRequest {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
   readonly headers: { readonly [name: string]: string | string[] | undefined };
 }
 
@@ -79,7 +79,9 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
     kind: 'manifest',
     ...target,
     reference: parseReference(reference),
-    accept: list(header(raw, 'accept')).map((entry) => split(entry, ';')[0].trim().toLowerCase()),
+    accept: list(header(raw, 'accept'))
+      .map((entry) => split(entry, ';')[0].trim().toLowerCase())
+      .filter((mediaType) => mediaType !== ''),
     ifNoneMatch: list(header(raw, 'if-none-match')).map((entry) => entry.replace(/^(?:W\/)?"(.*)"$/, '$1')),
     range,
   };

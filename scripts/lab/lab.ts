@@ -1,64 +1,149 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { type Program, startAgent, startTier } from './circ.ts';
 import { Containerd, hostsToml } from './containerd.ts';
 import { ensureImages } from './images.ts';
-import { Namespace, Network } from './network.ts';
+import { type Namespace, Network } from './network.ts';
 import { logsDir } from './paths.ts';
-import { startRegistry, type Registry } from './registry.ts';
-import { lastLines, type Output } from './run.ts';
+import { type Registry, startRegistry } from './registry.ts';
+import { lastLines } from './run.ts';
 import { toolPath } from './tools.ts';
 
 /** The registry's name for clients. It resolves to nothing: only hosts.toml and the origins file know where it is. */
 export const REGISTRY = 'registry.lab';
 
-/** Where a node's containerd and other clients on the node find its agent. */
+/** Where clients on a node find its agent. */
 export const AGENT_URL = 'http://127.0.0.1:5050';
+
+/** How a manifest names content: https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
+export interface Descriptor {
+  readonly digest: string;
+  readonly size: number;
+}
 
 export interface LabOptions {
   /** containerd fetches each layer in ranges of so many bytes at the same time. */
   readonly parallelFetchBytes?: number;
 }
 
-/** A blob or manifest as a manifest names it: https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
-export interface Descriptor {
-  readonly digest: string;
-  readonly size: number;
-}
-
 /**
- * One origin, one shared tier and one node on a network without a way out:
+ * One origin, one shared tier and one node, on a network without a way out:
  *
- *     origin (registry:5000) ── hub (tier:5060-5062) ── node (containerd, agent:5050-5051)
+ *     origin (registry:5000) ── hub (tier:5060-5062) ── node (agent:5050-5051, containerd)
  */
-export class Lab implements AsyncDisposable {
+export interface Lab extends AsyncDisposable {
   readonly network: Network;
+  readonly originNode: Namespace;
   readonly node: Namespace;
+  /** Holds the images of `images.ts`, read-only. */
   readonly origin: Registry;
+  readonly tier: Program;
+  readonly agent: Program;
+  /** Its `_default` hosts.toml leads to the agent. */
   readonly containerd: Containerd;
-  /** Removed with the lab. */
+  /** For the test's own files; removed with the lab. */
   readonly directory: string;
   /** Kept until the next run. */
   readonly logs: string;
-  readonly #originNamespace: Namespace;
-  readonly #origins: string;
-  readonly #stack: AsyncDisposableStack;
-  #programs = 0;
-  #tier: Program | undefined;
-  #agent: Program | undefined;
+  /** Another shared tier process on the same store, once the first one is gone. */
+  restartTier(): Promise<Program>;
+  /** Gives the node a way to the origin when the agent does not answer. */
+  allowFallThrough(): Promise<void>;
+  /** Runs crane in a namespace and returns what it printed. */
+  crane(namespace: Namespace, ...args: readonly string[]): Promise<string>;
+  /** Digest of an image, as its origin says. */
+  digest(image: string): Promise<string>;
+  /** Config and layers of an image, or of one platform of an index, as its origin says. */
+  blobs(image: string, platform?: string): Promise<Descriptor[]>;
+}
 
-  private constructor(parts: {
-    network: Network;
-    node: Namespace;
-    originNamespace: Namespace;
-    origin: Registry;
-    containerd: Containerd;
-    directory: string;
-    logs: string;
-    origins: string;
-    stack: AsyncDisposableStack;
-  }) {
-    this.network = parts.network;
+/** Starts everything and waits until all of it answers. */
+export async function startLab(options: LabOptions = {}): Promise<Lab> {
+  const storage = await ensureImages();
+  await mkdir(logsDir, { recursive: true });
+  const logs = await mkdtemp(join(logsDir, 'lab-'));
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
+  stack.defer(async () => await rm(directory, { recursive: true }));
+
+  const network = stack.use(await Network.create());
+  const originNode = await network.attach('origin');
+  const node = await network.attach('node');
+  const origin = stack.use(
+    await startRegistry({
+      namespace: originNode,
+      storage,
+      directory,
+      logFile: join(logs, 'origin.log'),
+      readOnly: true,
+    }),
+  );
+
+  const origins = join(directory, 'origins.yaml');
+  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
+  const startOurTier = async (logName: string): Promise<Program> =>
+    await startTier({
+      namespace: network.hub,
+      directory: join(directory, 'tier'),
+      logFile: join(logs, `${logName}.log`),
+      origins,
+    });
+  const tier = stack.use(await startOurTier('tier'));
+  const agent = stack.use(
+    await startAgent(network.hub, {
+      namespace: node,
+      directory: join(directory, 'agent'),
+      logFile: join(logs, 'agent.log'),
+      origins,
+    }),
+  );
+  const containerd = stack.use(
+    await Containerd.start({
+      ...options,
+      namespace: node,
+      directory: join(directory, 'containerd'),
+      logFile: join(logs, 'containerd.log'),
+    }),
+  );
+  await containerd.configureHost('_default', hostsToml(AGENT_URL));
+
+  const crane = async (namespace: Namespace, ...args: readonly string[]): Promise<string> => {
+    const env = { PATH: process.env['PATH'], HOME: directory };
+    return (await namespace.run([toolPath('crane'), ...args], { timeoutMs: 240_000, env })).stdout.trim();
+  };
+  const running = stack.move();
+  return {
+    network,
+    originNode,
+    node,
+    origin,
+    tier,
+    agent,
+    containerd,
+    directory,
+    logs,
+    crane,
+    restartTier: async () => await startOurTier('tier-again'),
+    allowFallThrough: async () =>
+      await containerd.configureHost(REGISTRY, hostsToml(AGENT_URL, `http://${origin.address}`)),
+    digest: async (image) => await crane(originNode, 'digest', `${origin.address}/${image}`),
+    blobs: async (image, platform) => {
+      const which = platform === undefined ? [] : ['--platform', platform];
+      const text = await crane(originNode, 'manifest', ...which, `${origin.address}/${image}`);
+      const manifest = JSON.parse(text) as { config: Descriptor; layers: Descriptor[] };
+      return [manifest.config, ...manifest.layers];
+    },
+    [Symbol.asyncDispose]: async () => await running.disposeAsync(),
+  };
+}
+
+/** The end of every log of a lab, for a failed test. */
+export async function logTails(logs: string): Promise<string> {
+  const parts = [];
+  for (const file of await readdir(logs)) {
+    const text = await readFile(join(logs, file), 'utf8');
+    parts.push(`--- ${join(logs, file)}\n${lastLines(text, 25)}\n`);
   }
+  return parts.join('');
 }

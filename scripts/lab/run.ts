@@ -40,9 +40,10 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
 
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code, signal, stdout, stderr } = error as Error & Partial<Output> & { code?: unknown; signal?: unknown };
+  const { code, signal, stdout, stderr } = error as Error &
+    Partial<Output> & { code?: number | string; signal?: string };
   const said = lastLines(`${stdout ?? ''}\n${stderr ?? ''}`, 20);
-  return `${signal ? `ended by ${String(signal)}` : `exit ${String(code)}`}${said && `\n${said}`}`;
+  return `${signal ? `ended by ${signal}` : `exit ${code}`}${said && `\n${said}`}`;
 }
 
 /** The last `count` lines of a text that are not empty. */

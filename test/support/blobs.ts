@@ -1,8 +1,6 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-
-/** The algorithms a digest may name. */
-export type Algorithm = 'sha256' | 'sha512';
+import { parseDigest, type Algorithm, type Digest } from '../../oci/digest.ts';
 
 /** Bytes of a known size that can be produced from any offset, as often as needed. */
 export interface Bytes {
@@ -16,8 +14,8 @@ export interface Bytes {
 
 /** What an origin can serve as a blob. */
 export interface BlobSource extends Bytes {
-  /** `sha256:<hex>` of all the bytes; computed once, by streaming, without holding up the event loop. */
-  digest(algorithm?: Algorithm): Promise<string>;
+  /** Of all the bytes, sha256 unless said; computed once, by streaming, without holding up the event loop. */
+  digest(algorithm?: Algorithm): Promise<Digest>;
 }
 
 /** The largest piece a source hands out: small enough that a slow reader's socket holds little. */
@@ -114,7 +112,7 @@ function stamp(index: number, seed: number): Buffer {
 }
 
 function withDigest(bytes: Bytes): BlobSource {
-  const known = new Map<Algorithm, Promise<string>>();
+  const known = new Map<Algorithm, Promise<Digest>>();
   return {
     ...bytes,
     digest(algorithm = 'sha256') {
@@ -125,7 +123,7 @@ function withDigest(bytes: Bytes): BlobSource {
   };
 }
 
-async function digestOf(bytes: Bytes, algorithm: Algorithm): Promise<string> {
+async function digestOf(bytes: Bytes, algorithm: Algorithm): Promise<Digest> {
   const hash = createHash(algorithm);
   let count = 0;
   for (const piece of bytes.pieces(0, bytes.sizeBytes)) {
@@ -133,5 +131,5 @@ async function digestOf(bytes: Bytes, algorithm: Algorithm): Promise<string> {
     // A blob of gigabytes takes seconds; the servers of the same test live in this process.
     if (++count % 64 === 0) await nextTurn();
   }
-  return `${algorithm}:${hash.digest('hex')}`;
+  return parseDigest(`${algorithm}:${hash.digest('hex')}`);
 }

@@ -35,7 +35,13 @@ async function breakOff({ request, signal }: Exchange, breakAt: number, mood: Mo
   // Else it is a stall: the connection stays as it is until the client or the test ends it.
 }
 
-async function write({ request, response, record, signal }: Exchange, bytes: Bytes, start: number, end: number, mood: Moods) {
+async function write(
+  { request, response, record, signal }: Exchange,
+  bytes: Bytes,
+  start: number,
+  end: number,
+  mood: Moods,
+) {
   const pace = paceOf(request.socket, mood.bytesPerSecondPerConnection);
   for (const piece of bytes.pieces(start, end)) {
     for (const slice of slicesOf(piece, pace?.sliceBytes ?? piece.byteLength)) {
@@ -51,11 +57,14 @@ function* slicesOf(piece: Buffer, sliceBytes: number): Iterable<Buffer> {
   for (let at = 0; at < piece.byteLength; at += sliceBytes) yield piece.subarray(at, at + sliceBytes);
 }
 
-/** Spreads bytes over time at a constant rate, without credit for idle times. */
+/** How much a writer may catch up after it was held up: by a late timer, by the reader, by having had nothing to do. */
+const CREDIT_MS = 50;
+
+/** Spreads bytes over time at a constant rate. */
 class Pace {
   readonly sliceBytes: number;
   readonly #bytesPerMs: number;
-  #freeAt = 0;
+  #freeAt = performance.now();
 
   constructor(bytesPerSecond: number) {
     this.#bytesPerMs = bytesPerSecond / 1000;
@@ -66,7 +75,7 @@ class Pace {
   /** Waits until `count` bytes may go. */
   async wait(count: number, signal: AbortSignal): Promise<void> {
     const now = performance.now();
-    this.#freeAt = Math.max(now, this.#freeAt) + count / this.#bytesPerMs;
+    this.#freeAt = Math.max(now - CREDIT_MS, this.#freeAt) + count / this.#bytesPerMs;
     const waitMs = this.#freeAt - now;
     // Timers are at best exact to the millisecond; the rest is carried to the next slice.
     if (waitMs >= 1) await sleep(waitMs, undefined, { signal });

@@ -53,7 +53,7 @@ const MAX_WAIT_MS = 10_000;
 /** The requests a server received, in order of arrival. */
 export class RequestLog {
   readonly requests: RequestRecord[] = [];
-  readonly #changes = new EventEmitter();
+  readonly #changes = new EventEmitter().setMaxListeners(0);
 
   /** Takes a request in, at its arrival. */
   add(record: RequestRecord): void {

@@ -60,8 +60,11 @@ export interface Moods {
   strictAccept?: boolean;
 }
 
+/** Which requests a mood is for: all the fields that are given have to be equal. */
+export type MoodMatch = Omit<RequestMatch, 'status'>;
+
 interface Rule {
-  readonly match: RequestMatch;
+  readonly match: MoodMatch;
   readonly mood: Moods;
   left: number;
 }
@@ -73,7 +76,7 @@ export class MoodBook {
   #rules: Rule[] = [];
 
   /** Adds moods for the next `times` matching requests; a later rule wins over earlier ones, any rule over `base`. */
-  add(mood: Moods, match: RequestMatch, times: number): void {
+  add(mood: Moods, match: MoodMatch, times: number): void {
     this.#rules.push({ match, mood, left: times });
   }
 

@@ -21,7 +21,7 @@ export function targetOf(path: string): Target {
   if (path === '/token') return { kind: 'token' };
   const { repository, kind = '', reference } = CONTENT.exec(path)?.groups ?? {};
   if (repository !== undefined && reference !== undefined) {
-    return { kind: KINDS[kind] ?? 'other', repository, reference: decodeURIComponent(reference) };
+    return { kind: KINDS[kind] ?? 'other', repository, reference: reference.replaceAll(/%3a/gi, ':') };
   }
   const tagged = TAGS.exec(path)?.groups?.['repository'];
   return tagged === undefined ? { kind: 'other' } : { kind: 'tags', repository: tagged };

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { RequestLog, type RequestMatch, type RequestRecord } from './origin-log.ts';
-import { MoodBook, type Moods } from './origin-moods.ts';
+import { MoodBook, type MoodMatch, type Moods } from './origin-moods.ts';
 import { targetOf, type Target } from './origin-routes.ts';
 
 /** A request on its way to its answer. */
@@ -20,11 +20,19 @@ export interface Exchange {
 export abstract class TestServer implements AsyncDisposable {
   readonly #log = new RequestLog();
   readonly #moods = new MoodBook();
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   readonly #sockets = new Set<Socket>();
   readonly #bugs: unknown[] = [];
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   #port = 0;
+
+  constructor() {
+    this.#server.keepAliveTimeout = 60_000;
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+  }
 
   protected abstract answer(exchange: Exchange): Promise<void>;
 
@@ -78,12 +86,12 @@ export abstract class TestServer implements AsyncDisposable {
   }
 
   /** Moods for the matching requests, from now on. */
-  when(match: Omit<RequestMatch, 'status'>, mood: Moods): void {
+  when(match: MoodMatch, mood: Moods): void {
     this.#moods.add(mood, match, Infinity);
   }
 
   /** Moods for the next matching request (the next `times` of them) only. */
-  once(mood: Moods, match: Omit<RequestMatch, 'status'> = {}, times = 1): void {
+  once(mood: Moods, match: MoodMatch = {}, times = 1): void {
     this.#moods.add(mood, match, times);
   }
 
@@ -97,27 +105,30 @@ export abstract class TestServer implements AsyncDisposable {
     return this.#moods.take(record);
   }
 
-  /** Starts to listen: on a free port, or again on its own after a stop. */
-  async listen(): Promise<this> {
-    this.#server.keepAliveTimeout = 60_000;
-    this.#server.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-    });
+  /** Begins, or begins again, to listen; the port stays the same. */
+  async up(): Promise<this> {
+    this.#stop = new AbortController();
     const listening = Promise.withResolvers<void>();
     this.#server.once('error', listening.reject);
-    this.#server.listen(0, '127.0.0.1', () => listening.resolve());
+    this.#server.listen(this.#port, '127.0.0.1', () => listening.resolve());
     await listening.promise;
+    this.#server.off('error', listening.reject);
     this.#port = (this.#server.address() as AddressInfo).port;
     return this;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Cuts all connections and refuses new ones, until `up`. */
+  async down(): Promise<void> {
+    if (!this.#server.listening) return;
     const closed = Promise.withResolvers<void>();
     this.#server.close(() => closed.resolve());
     this.#stop.abort();
     for (const socket of this.#sockets) socket.destroy();
     await closed.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
     if (this.#bugs.length > 0) throw new AggregateError(this.#bugs, 'the test server itself failed');
   }
 
@@ -129,7 +140,7 @@ export abstract class TestServer implements AsyncDisposable {
     try {
       await this.answer({ request, response, record, signal });
     } catch (error) {
-      if (!signal.aborted) {
+      if (!signal.aborted && !request.socket.destroyed) {
         this.#bugs.push(error);
         response.destroy();
       }

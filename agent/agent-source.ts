@@ -1,0 +1,139 @@
+import { LRUCache } from 'lru-cache';
+import type { Chunk, Chunks } from '../content/chunk.ts';
+import type { Content, ContentStore } from '../content/store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import { type ByteRange, resolveRange } from '../oci/range.ts';
+import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
+import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
+import type { Admission } from './admission.ts';
+import type { Fills } from './fills.ts';
+import type { Grants } from './grants.ts';
+import type { Relay, RelayedBlob } from './relay.ts';
+import type { TierClient } from './tier-client.ts';
+
+export interface AgentSourceOptions {
+  readonly tier: TierClient;
+  readonly store: ContentStore;
+  readonly grants: Grants;
+  readonly admission: Admission;
+  readonly relay: Relay;
+  readonly fills: Fills;
+}
+
+const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
+
+/** What the node answers: what it may and has itself, else what the shared tier says. */
+export class AgentSource implements OciSource {
+  readonly #options: AgentSourceOptions;
+  /** Manifests are small and asked for often; a grant decides who sees them, as with everything else. */
+  readonly #manifests = new LRUCache<Digest, Uint8Array>({
+    maxSize: MANIFEST_MEMORY_BYTES,
+    sizeCalculation: (content) => content.length + 100,
+  });
+
+  constructor(options: AgentSourceOptions) {
+    this.#options = options;
+  }
+
+  async manifest(request: ManifestRequest, { withContent }: { withContent: boolean }): Promise<ManifestAnswer> {
+    const { tier, grants } = this.#options;
+    const { reference, accept } = request;
+    if (reference.kind === 'digest') {
+      const descriptor = grants.readable(request, reference.digest);
+      const content = this.#manifests.get(reference.digest);
+      if (descriptor && (content || !withContent))
+        return { descriptor, outcome: 'node-hit', ...(content && { content }) };
+    }
+    const question = { accept, withContent, grant: grants.token(request) };
+    const { registry, repository } = request;
+    const answer = await tier.resolveManifest({ registry, repository }, reference, question);
+    const { descriptor, content, readable, grant, fromOrigin } = answer;
+    grants.learn(request, grant, [descriptor, ...readable]);
+    const outcome = outcomeOf(fromOrigin);
+    if (!withContent) return { descriptor, outcome };
+    this.#manifests.set(descriptor.digest, content);
+    return { descriptor, outcome, content };
+  }
+
+  async statBlob(request: BlobRequest): Promise<{ sizeBytes: number; outcome: Origin }> {
+    const { grants, relay } = this.#options;
+    const known = grants.readable(request, request.digest);
+    if (known) return { sizeBytes: known.sizeBytes, outcome: 'node-hit' };
+    const { sizeBytes, fromOrigin } = await relay.locate(placeOf(request), request.digest, { statOnly: true });
+    return { sizeBytes, outcome: outcomeOf(fromOrigin) };
+  }
+
+  async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
+    const { grants, store, relay, admission, fills } = this.#options;
+    const { digest } = request;
+    const keep = admission.request(digest, startsAtZero(request));
+    if (grants.readable(request, digest)) {
+      const stored = await store.open(digest);
+      if (stored) return fromContent(stored, 'node-hit');
+    }
+    const place = placeOf(request);
+    const located = await relay.locate(place, digest, { statOnly: false });
+    const outcome = outcomeOf(located.fromOrigin);
+    const stored = await store.open(digest);
+    if (stored) return fromContent(stored, 'node-hit');
+
+    const { sizeBytes } = located;
+    const range = request.range ? resolveRange(request.range, sizeBytes) : { start: 0, end: sizeBytes };
+    const blob = { place, digest, located };
+    if (keep) fills.start(blob);
+    const filling = await fills.follow(digest, range.start);
+    if (filling) return this.#following(filling, blob, outcome);
+    const chunks = await relay.open(blob, range, signal);
+    return {
+      sizeBytes,
+      outcome,
+      chunks: () => chunks,
+      [Symbol.asyncDispose]: async () => chunks[Symbol.dispose](),
+    };
+  }
+
+  /** Reads along with a fill; when that fails (the disk is full, say), goes on from the tier where it stopped. */
+  #following(content: Content, blob: RelayedBlob, outcome: Origin): BlobAnswer {
+    const { relay } = this.#options;
+    const chunks = async function* (range: ByteRange, { signal }: { signal: AbortSignal }): AsyncGenerator<Chunk> {
+      let position = range.start;
+      try {
+        for await (const chunk of content.chunks(range, { signal })) {
+          position += chunk.bytes.length;
+          yield chunk;
+        }
+      } catch (error) {
+        if (signal.aborted || OciError.from(error).code !== 'UNAVAILABLE') throw error;
+        yield* await relay.open(blob, { start: position, end: range.end }, signal);
+      }
+    };
+    return {
+      sizeBytes: content.sizeBytes,
+      outcome,
+      chunks: (range, options): Chunks => chunks(range, options),
+      [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+    };
+  }
+}
+
+function fromContent(content: Content, outcome: Origin): BlobAnswer {
+  return {
+    sizeBytes: content.sizeBytes,
+    outcome,
+    chunks: (range, options) => content.chunks(range, options),
+    [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+  };
+}
+
+function startsAtZero({ range }: BlobRequest): boolean {
+  return range === undefined || ('first' in range && range.first === 0);
+}
+
+function placeOf({ registry, repository }: BlobRequest): RelayedBlob['place'] {
+  return { registry, repository };
+}
+
+function outcomeOf(fromOrigin: boolean): Origin {
+  return fromOrigin ? 'origin' : 'tier-hit';
+}

@@ -1,0 +1,61 @@
+import { Registry as MetricsRegistry } from 'prom-client';
+import { BufferPool } from '../content/buffer-pool.ts';
+import { DiskStore } from '../content/disk-store.ts';
+import { Hasher } from '../content/hasher.ts';
+import { listenOn } from '../service/listen.ts';
+import type { Logger } from '../service/log.ts';
+import { createOciServer } from '../service/oci-server.ts';
+import { registryNames } from '../service/origins-file.ts';
+import { requestEvents } from '../service/request-events.ts';
+import { startStatusServer } from '../service/status-server.ts';
+import type { Address } from '../service/units.ts';
+import { Admission } from './admission.ts';
+import { AgentSource } from './agent-source.ts';
+import type { AgentConfig } from './config.ts';
+import { agentEvents } from './events.ts';
+import { Fills } from './fills.ts';
+import { Grants } from './grants.ts';
+import { Relay } from './relay.ts';
+import { TierClient } from './tier-client.ts';
+
+/** A running agent. Disposing it ends everything it started. */
+export interface Agent extends AsyncDisposable {
+  readonly mirror: Address;
+  readonly status: Address;
+}
+
+/** The composition root: what there is, and who knows whom. @throws OciError UNAVAILABLE, or what a listener says */
+export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
+  await using starting = new AsyncDisposableStack();
+  const metrics = new MetricsRegistry();
+  const events = agentEvents(log, metrics, () => store.usage.bytes);
+  if (config.insecure) log.warn('CIRC_INSECURE: the mirror endpoint may be reached from outside this machine');
+
+  const pool = new BufferPool();
+  const store = await DiskStore.open({
+    directory: config.cacheDirectory,
+    capacityBytes: config.cacheBytes,
+    minFree: config.minFree,
+    pool,
+    hasher: starting.use(new Hasher(1)),
+    onEvict: events.evicted,
+  });
+
+  const tier = starting.use(new TierClient(config.sharedTier));
+  const grants = new Grants();
+  const relay = new Relay({ tier, grants, pool });
+  const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
+  const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
+
+  const app = createOciServer({
+    source,
+    names: registryNames(config.origins),
+    report: requestEvents(log, metrics),
+  });
+  starting.defer(() => app.close());
+  const mirror = await listenOn(app, config.listen);
+  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+
+  const running = starting.move();
+  return { mirror, status: status.address, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
+}

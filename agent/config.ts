@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ConfigError, type Env, oneOf, optional, parseFlag, parseText, readEnv, variable } from '../service/env.ts';
+import { LOG_LEVELS } from '../service/log.ts';
+import { type OriginsFile, parseOriginsFile } from '../service/origins-file.ts';
+import { type Address, isLoopback, parseAddress, parsePercent, parseSize } from '../service/units.ts';
+import { ADMISSION_POLICIES, type AdmissionPolicy } from './admission.ts';
+
+export interface AgentConfig {
+  readonly listen: Address;
+  readonly statusListen: Address;
+  readonly sharedTier: Address;
+  readonly cacheDirectory: string;
+  readonly cacheBytes: number;
+  /** Part of the file system that is left free, 0 to 1. */
+  readonly minFree: number;
+  readonly admit: AdmissionPolicy;
+  readonly origins: OriginsFile;
+  readonly insecure: boolean;
+  readonly logLevel: string;
+}
+
+/** What the agent reads from its environment. */
+export const AGENT_VARIABLES = {
+  CIRC_AGENT_LISTEN: variable('the mirror endpoint, for containerd', '127.0.0.1:5050', parseAddress),
+  CIRC_AGENT_STATUS_LISTEN: variable('/livez, /readyz, /metrics', '127.0.0.1:5051', parseAddress),
+  CIRC_SHARED_TIER: variable('gRPC of the shared tier', '127.0.0.1:5060', parseAddress),
+  CIRC_AGENT_CACHE_DIR: variable('directory of the node cache', '/var/lib/circ/agent', (text) =>
+    resolve(parseText(text)),
+  ),
+  CIRC_AGENT_CACHE_SIZE: variable('bound of the node cache', '20GiB', parseSize),
+  CIRC_AGENT_MIN_FREE: variable('part of the file system that is left free', '20%', parsePercent),
+  CIRC_AGENT_ADMIT: variable(
+    `what the node keeps: ${ADMISSION_POLICIES.join(', ')}`,
+    'second-request',
+    oneOf(...ADMISSION_POLICIES),
+  ),
+  CIRC_ORIGINS: optional('YAML file of the registries, for names in the path form', parseText),
+  CIRC_INSECURE: variable('allow a mirror endpoint beyond loopback', 'false', parseFlag),
+  CIRC_LOG_LEVEL: variable(LOG_LEVELS.join(', '), 'info', oneOf(...LOG_LEVELS)),
+};
+
+/** @throws ConfigError with every mistake */
+export function readAgentConfig(env: Env): AgentConfig {
+  const values = readEnv(AGENT_VARIABLES, env);
+  const problems: string[] = [];
+  if (!values.CIRC_INSECURE && !isLoopback(values.CIRC_AGENT_LISTEN)) {
+    problems.push(
+      'CIRC_AGENT_LISTEN: expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others',
+    );
+  }
+  let origins = parseOriginsFile('');
+  if (values.CIRC_ORIGINS !== undefined) {
+    try {
+      origins = parseOriginsFile(readFileSync(values.CIRC_ORIGINS, 'utf8'));
+    } catch (error) {
+      if (error instanceof ConfigError) problems.push(...error.problems);
+      else problems.push(`CIRC_ORIGINS: cannot read ${values.CIRC_ORIGINS}: ${String(error)}`);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    listen: values.CIRC_AGENT_LISTEN,
+    statusListen: values.CIRC_AGENT_STATUS_LISTEN,
+    sharedTier: values.CIRC_SHARED_TIER,
+    cacheDirectory: values.CIRC_AGENT_CACHE_DIR,
+    cacheBytes: values.CIRC_AGENT_CACHE_SIZE,
+    minFree: values.CIRC_AGENT_MIN_FREE,
+    admit: values.CIRC_AGENT_ADMIT,
+    origins,
+    insecure: values.CIRC_INSECURE,
+    logLevel: values.CIRC_LOG_LEVEL,
+  };
+}

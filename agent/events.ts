@@ -1,0 +1,45 @@
+import { Counter, Gauge, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
+import type { EvictionReason } from '../content/disk-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { OciError } from '../oci/error.ts';
+import type { Logger } from '../service/log.ts';
+
+/** One function per thing that happens in the agent: its metrics and its log line together. */
+export interface AgentEvents {
+  readonly evicted: (digest: Digest, reason: EvictionReason) => void;
+  readonly fillFailed: (digest: Digest, error: OciError) => void;
+}
+
+export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: () => number): AgentEvents {
+  const registers = [metrics];
+  collectDefaultMetrics({ register: metrics });
+  const evictions = new Counter({
+    name: 'circ_evictions_total',
+    help: 'Content that was removed from the node cache',
+    labelNames: ['reason'],
+    registers,
+  });
+  const fillsFailed = new Counter({
+    name: 'circ_fills_failed_total',
+    help: 'Blobs that could not be kept on the node; they were served all the same',
+    registers,
+  });
+  const bytes: Gauge = new Gauge({
+    name: 'circ_store_bytes',
+    help: 'Bytes in the node cache, content on its way included',
+    registers: [],
+    collect: () => bytes.set(storeBytes()),
+  });
+  metrics.registerMetric(bytes);
+
+  return {
+    evicted: (digest, reason) => {
+      evictions.inc({ reason });
+      log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');
+    },
+    fillFailed: (digest, error) => {
+      fillsFailed.inc();
+      log.warn({ digest, code: error.code, reason: error.message, err: error.cause }, 'not kept on this node');
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import type { Content, ContentStore, Ingest } from '../content/store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import type { Relay, RelayedBlob } from './relay.ts';
+
+export interface FillsOptions {
+  readonly store: ContentStore;
+  readonly relay: Relay;
+  readonly failed: (digest: Digest, error: OciError) => void;
+}
+
+/** What is collected before it is written; more than a chunk, so that small ones share a write. */
+const BATCH_BYTES = 512 * 1024;
+/** A reader this far ahead of a fill is served sooner by the tier itself. */
+const AHEAD_BYTES = 8 * 1024 * 1024;
+
+/** Blobs that are being copied from the shared tier to the node's disk, at most one copy each. */
+export class Fills implements AsyncDisposable {
+  readonly #options: FillsOptions;
+  readonly #filling = new Map<Digest, Promise<Ingest>>();
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(options: FillsOptions) {
+    this.#options = options;
+  }
+
+  /** A reader of the running fill, if it will come to this position soon. */
+  async follow(digest: Digest, position: number): Promise<Content | undefined> {
+    const ingest = await this.#filling.get(digest)?.catch(() => undefined);
+    if (!ingest || ingest.gaps({ start: 0, end: position }).some(({ start }) => position - start > AHEAD_BYTES)) {
+      return undefined;
+    }
+    return ingest.follow();
+  }
+
+  /** Begins to copy the blob, unless that runs already. Goes on though its readers leave: it is the node's copy. */
+  start(blob: RelayedBlob): void {
+    const { digest, located } = blob;
+    if (this.#filling.has(digest)) return;
+    const opened = this.#options.store.ingest(digest, located.sizeBytes);
+    this.#filling.set(digest, opened);
+    const running = this.#fill(blob, opened)
+      // Serving goes on without the node's copy.
+      .catch((error: unknown) => this.#options.failed(digest, OciError.from(error)))
+      .finally(() => {
+        this.#filling.delete(digest);
+        this.#running.delete(running);
+      });
+    this.#running.add(running);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new OciError('UNAVAILABLE', 'the agent stops'));
+    await Promise.all(this.#running);
+  }
+
+  async #fill(blob: RelayedBlob, opened: Promise<Ingest>): Promise<void> {
+    const ingest = await opened;
+    try {
+      const range = { start: 0, end: ingest.sizeBytes };
+      using chunks = await this.#options.relay.open(blob, range, this.#stop.signal);
+      let position = 0;
+      let batch: { bytes: Uint8Array; release: () => void }[] = [];
+      let batchBytes = 0;
+      const flush = async (): Promise<void> => {
+        await ingest.write(
+          position,
+          batch.map(({ bytes }) => bytes),
+        );
+        position += batchBytes;
+        for (const { release } of batch) release();
+        batch = [];
+        batchBytes = 0;
+      };
+      try {
+        for await (const chunk of chunks) {
+          batch.push(chunk);
+          batchBytes += chunk.bytes.length;
+          if (batchBytes >= BATCH_BYTES || batch.length > 1) await flush();
+        }
+        await flush();
+      } finally {
+        for (const { release } of batch) release();
+      }
+      await ingest.commit();
+    } catch (error) {
+      ingest.abort(error);
+      throw error;
+    }
+  }
+}

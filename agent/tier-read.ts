@@ -1,0 +1,200 @@
+import { type Socket, connect } from 'node:net';
+import type { BufferPool, PooledBuffer } from '../content/buffer-pool.ts';
+import type { Chunk, Chunks } from '../content/chunk.ts';
+import { OciError } from '../oci/error.ts';
+import type { ByteRange } from '../oci/range.ts';
+import { parseResponseHead } from './response-head.ts';
+
+export interface TierReadOptions {
+  readonly pool: BufferPool;
+  readonly signal: AbortSignal;
+}
+
+/** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
+const HEAD_MS = 4_000;
+/** The tier itself gives an origin up after 10 s of silence and resumes; this leaves it the time for that. */
+const SILENCE_MS = 15_000;
+const OWN_BYTES = 16 * 1024;
+const NO_BYTES = Buffer.alloc(1);
+/** Chunks that the consumer has not taken yet; then the socket is not read any further. */
+const WINDOW = 3;
+
+/**
+ * Begins to read a range from a signed URL of the shared tier: socket → pooled buffer, without a copy. The promise
+ * settles when the head of the answer is there, so that the caller can still say 503.
+ *
+ * @throws OciError BLOB_UNKNOWN when the read has ended or the content is gone (ask the tier again); UNAVAILABLE when
+ *   the tier does not answer; the chunks throw UNAVAILABLE when they stop before the range's end
+ */
+export async function openTierRead(url: URL, range: ByteRange, options: TierReadOptions): Promise<Chunks & Disposable> {
+  const read = new TierRead(url, range, options);
+  await read.answered;
+  return read;
+}
+
+class TierRead implements AsyncIterable<Chunk>, Disposable {
+  /** Settles with the head of the answer. */
+  readonly answered: Promise<undefined>;
+  readonly #answer = Promise.withResolvers<undefined>();
+  readonly #socket: Socket;
+  readonly #pool: BufferPool;
+  readonly #signal: AbortSignal;
+  readonly #lengthBytes: number;
+  #receivedBytes = 0;
+  /** What has come of the head; undefined once it is whole. */
+  #head: Buffer | undefined = Buffer.alloc(0);
+  /** Where the next read goes. */
+  #next: PooledBuffer | undefined;
+  /** For when the pool has nothing: one small buffer, so that no stream waits for another's consumer. */
+  readonly #own: { buffer: Buffer | undefined; isLent: boolean } = { buffer: undefined, isLent: false };
+  readonly #queue: Chunk[] = [];
+  #outstanding = 0;
+  #isClosed = false;
+  #failure: OciError | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(url: URL, range: ByteRange, { pool, signal }: TierReadOptions) {
+    this.#pool = pool;
+    this.#signal = signal;
+    this.#lengthBytes = range.end - range.start;
+    this.answered = this.#answer.promise;
+    this.#socket = connect({
+      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: Number(url.port === '' ? 80 : url.port),
+      // Node asks for one more buffer after the last read, when the socket has been destroyed.
+      onread: {
+        buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
+        callback: (length) => this.#received(length),
+      },
+    });
+    this.#socket.setNoDelay(true);
+    this.#socket.setTimeout(HEAD_MS, () => this.#silent());
+    this.#socket.on('error', (cause) => this.#fail(brokenOff(cause)));
+    this.#socket.on('close', () => this.#fail(brokenOff(undefined)));
+    signal.addEventListener('abort', this.#aborted, { once: true });
+    if (signal.aborted) this.#aborted();
+    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
+    this.#socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, void> {
+    try {
+      for (let yielded = 0; yielded < this.#lengthBytes;) {
+        const chunk = this.#queue.shift();
+        if (chunk) {
+          yielded += chunk.bytes.length;
+          yield chunk;
+        } else if (this.#failure) {
+          throw this.#failure;
+        } else {
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+        }
+      }
+    } finally {
+      this[Symbol.dispose]();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#close();
+    for (const chunk of this.#queue.splice(0)) chunk.release();
+  }
+
+  /** Node calls this for the next buffer right after each read; `#received` has made sure that there is one. */
+  #nextBuffer(): PooledBuffer {
+    this.#next ??= this.#pool.tryAcquire() ?? this.#lendOwn();
+    return this.#next;
+  }
+
+  /** May be named as the next buffer while it is still on its way; then the socket is paused until it is back. */
+  #lendOwn(): PooledBuffer {
+    this.#own.buffer ??= Buffer.allocUnsafeSlow(OWN_BYTES);
+    return { bytes: this.#own.buffer, release: () => (this.#own.isLent = false) };
+  }
+
+  /** One read has been done into the next buffer. The answer says whether to go on reading now. */
+  #received(length: number): boolean {
+    if (this.#isClosed) return false;
+    const buffer = this.#nextBuffer();
+    try {
+      const body = this.#head ? this.#parseHead(buffer.bytes.subarray(0, length)) : buffer.bytes.subarray(0, length);
+      if (body.length > 0) this.#enqueue(buffer, body);
+    } catch (error) {
+      this.#fail(OciError.from(error));
+    }
+    return this.#mayRead();
+  }
+
+  #enqueue(buffer: PooledBuffer, body: Buffer): void {
+    this.#receivedBytes += body.length;
+    if (this.#receivedBytes > this.#lengthBytes) throw new OciError('UNAVAILABLE', 'the shared tier sent too much');
+    this.#outstanding += 1;
+    if (buffer.bytes === this.#own.buffer) this.#own.isLent = true;
+    this.#next = undefined;
+    let isOut = true;
+    const release = (): void => {
+      if (!isOut) return;
+      isOut = false;
+      this.#outstanding -= 1;
+      buffer.release();
+      if (this.#mayRead()) this.#socket.resume();
+    };
+    this.#queue.push({ bytes: body, release });
+    this.#wake?.();
+    if (this.#receivedBytes === this.#lengthBytes) this.#close();
+  }
+
+  #mayRead(): boolean {
+    if (this.#isClosed) return false;
+    const isOwnInUse = this.#nextBuffer().bytes === this.#own.buffer && this.#own.isLent;
+    return this.#outstanding < WINDOW && !isOwnInUse;
+  }
+
+  /** @returns the part of the bytes that is body already */
+  #parseHead(bytes: Buffer): Buffer {
+    const known = this.#head ?? Buffer.alloc(0);
+    const head = parseResponseHead(Buffer.concat([known, bytes]));
+    if (!head) {
+      this.#head = Buffer.concat([known, bytes]);
+      return bytes.subarray(bytes.length);
+    }
+    if (head.status === 404) throw new OciError('BLOB_UNKNOWN', 'the shared tier does not have the content any more');
+    if (head.status !== 206 || head.contentLength !== this.#lengthBytes) {
+      throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
+    }
+    this.#head = undefined;
+    this.#socket.setTimeout(SILENCE_MS);
+    this.#answer.resolve(undefined);
+    return bytes.subarray(head.bodyStart - known.length);
+  }
+
+  /** A consumer that takes its time is no silence of the tier's. */
+  #silent(): void {
+    if (this.#head || this.#mayRead()) this.#fail(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
+    else this.#socket.setTimeout(SILENCE_MS);
+  }
+
+  readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
+
+  #fail(reason: OciError): void {
+    this.#close();
+    if (this.#failure || this.#receivedBytes === this.#lengthBytes) return;
+    this.#failure = reason;
+    this.#answer.reject(reason);
+    this.#wake?.();
+  }
+
+  #close(): void {
+    this.#isClosed = true;
+    this.#signal.removeEventListener('abort', this.#aborted);
+    this.#socket.destroy();
+    this.#next?.release();
+    this.#next = undefined;
+  }
+}
+
+function brokenOff(cause: Error | undefined): OciError {
+  return new OciError('UNAVAILABLE', 'the shared tier broke off', { cause });
+}

@@ -1,0 +1,19 @@
+// Original file: proto/shared_tier.proto
+
+import type { Target as _circ_v1_Target, Target__Output as _circ_v1_Target__Output } from '../../circ/v1/Target.ts';
+
+export interface ResolveManifestRequest {
+  'target'?: (_circ_v1_Target | null);
+  'reference'?: (string);
+  'accept'?: (string)[];
+  'withContent'?: (boolean);
+  'grant'?: (Buffer | Uint8Array | string);
+}
+
+export interface ResolveManifestRequest__Output {
+  'target': (_circ_v1_Target__Output | null);
+  'reference': (string);
+  'accept': (string)[];
+  'withContent': (boolean);
+  'grant': (Buffer);
+}

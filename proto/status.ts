@@ -1,0 +1,43 @@
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { ERROR_CODES, type ErrorCode, OciError } from '../oci/error.ts';
+
+/** The one mapping from circ's codes to gRPC's, used by both ends. */
+const GRPC_STATUS: Record<ErrorCode, status> = {
+  NAME_INVALID: status.INVALID_ARGUMENT,
+  TAG_INVALID: status.INVALID_ARGUMENT,
+  DIGEST_INVALID: status.INVALID_ARGUMENT,
+  RANGE_INVALID: status.OUT_OF_RANGE,
+  UNAUTHORIZED: status.UNAUTHENTICATED,
+  NAME_UNKNOWN: status.NOT_FOUND,
+  MANIFEST_UNKNOWN: status.NOT_FOUND,
+  BLOB_UNKNOWN: status.NOT_FOUND,
+  UNSUPPORTED: status.UNIMPLEMENTED,
+  INTERNAL: status.INTERNAL,
+  CORRUPT: status.DATA_LOSS,
+  UNAVAILABLE: status.UNAVAILABLE,
+};
+
+const CODE = 'circ-code';
+const DENIED = 'circ-denied';
+
+/** What a handler answers for something that was thrown. */
+export function toGrpcError(reason: unknown): Pick<ServiceError, 'code' | 'details' | 'metadata'> {
+  const error = OciError.from(reason);
+  const metadata = new Metadata();
+  metadata.set(CODE, error.code);
+  if (error.denied) metadata.set(DENIED, 'true');
+  return { code: GRPC_STATUS[error.code], details: error.message, metadata };
+}
+
+/** What a caller makes of a failed call. Without circ's own code it is the transport that failed. */
+export function fromGrpcError(reason: unknown): OciError {
+  if (!isServiceError(reason)) return OciError.from(reason);
+  const text = reason.metadata.get(CODE)[0];
+  const code = ERROR_CODES.find((each) => each === text);
+  if (!code) return new OciError('UNAVAILABLE', 'the shared tier cannot be asked now', { cause: reason });
+  return new OciError(code, reason.details, { denied: reason.metadata.get(DENIED)[0] === 'true' });
+}
+
+function isServiceError(reason: unknown): reason is ServiceError {
+  return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
+}

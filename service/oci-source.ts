@@ -1,0 +1,34 @@
+import type { Chunks } from '../content/chunk.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { ByteRange } from '../oci/range.ts';
+import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
+
+/** Where the bytes of an answer came from. */
+export type Origin = 'node-hit' | 'tier-hit' | 'origin';
+
+/** What became of a request: the closed list of the metrics' `outcome` label. */
+export type Outcome = Origin | 'denied' | 'unavailable' | 'error';
+
+export interface ManifestAnswer {
+  readonly descriptor: Descriptor;
+  readonly outcome: Origin;
+  /** All bytes, verified; absent when they were not asked for. */
+  readonly content?: Uint8Array;
+}
+
+export interface BlobAnswer extends AsyncDisposable {
+  readonly sizeBytes: number;
+  readonly outcome: Origin;
+  /** See `Content.chunks`. Called at most once. */
+  chunks(range: ByteRange, options: { signal: AbortSignal }): Chunks;
+}
+
+/**
+ * What answers the reads of the distribution API; the agent and the shared tier both are one. Every method throws an
+ * OciError, and settles within 25 s.
+ */
+export interface OciSource {
+  manifest(request: ManifestRequest, options: { withContent: boolean; signal: AbortSignal }): Promise<ManifestAnswer>;
+  statBlob(request: BlobRequest, options: { signal: AbortSignal }): Promise<{ sizeBytes: number; outcome: Origin }>;
+  openBlob(request: BlobRequest, options: { signal: AbortSignal }): Promise<BlobAnswer>;
+}

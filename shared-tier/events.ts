@@ -1,0 +1,130 @@
+import { Counter, Gauge, Histogram, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
+import type { EvictionReason } from '../content/disk-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { OciError } from '../oci/error.ts';
+import type { Registry } from '../oci/reference.ts';
+import type { Logger } from '../service/log.ts';
+import type { FetchEvents } from './fetches.ts';
+import type { ObserveOrigin } from './origin/origin-http.ts';
+import type { ReadReport } from './signed-reads.ts';
+
+/** One function per thing that happens in the shared tier: its metrics and its log line together. */
+export interface TierEvents {
+  readonly origin: ObserveOrigin;
+  readonly fetch: FetchEvents;
+  readonly evicted: (digest: Digest, reason: EvictionReason) => void;
+  readonly read: (report: ReadReport) => void;
+  readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly notKept: (error: unknown) => void;
+  readonly privateAddress: (registry: Registry) => void;
+}
+
+/** What the gauges show. */
+export interface TierGauges {
+  readonly fetchesInFlight: () => number;
+  readonly storeBytes: () => number;
+}
+
+export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGauges): TierEvents {
+  const registers = [metrics];
+  collectDefaultMetrics({ register: metrics });
+  const originRequests = new Counter({
+    name: 'circ_origin_requests_total',
+    help: 'Requests to origins; status 0 when there was no answer',
+    labelNames: ['origin', 'kind', 'status'],
+    registers,
+  });
+  const originBytes = new Counter({
+    name: 'circ_origin_bytes_total',
+    help: 'Bytes of blobs received from origins',
+    labelNames: ['origin'],
+    registers,
+  });
+  const proofs = new Counter({
+    name: 'circ_proofs_total',
+    help: 'HEAD requests by which origins were asked whether a caller may read something',
+    labelNames: ['result'],
+    registers,
+  });
+  const fetches = new Counter({
+    name: 'circ_fetches_total',
+    help: 'Retrievals from origins that have ended',
+    labelNames: ['result'],
+    registers,
+  });
+  const evictions = new Counter({
+    name: 'circ_evictions_total',
+    help: 'Content that was removed from the store',
+    labelNames: ['reason'],
+    registers,
+  });
+  const readBytes = new Counter({
+    name: 'circ_read_bytes_total',
+    help: 'Bytes sent to agents',
+    registers,
+  });
+  const questions = new Histogram({
+    name: 'circ_question_seconds',
+    help: 'Time to answer agents, by gRPC method and result',
+    labelNames: ['method', 'result'],
+    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
+    registers,
+  });
+  const notKept = new Counter({
+    name: 'circ_store_errors_total',
+    help: 'Content or records that could not be stored; they were served all the same if possible',
+    registers,
+  });
+  gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
+  gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  const warned = new Set<Registry>();
+
+  return {
+    origin: ({ origin, kind, method, status }) => {
+      originRequests.inc({ origin: origin.label, kind, status });
+      if (method === 'HEAD')
+        proofs.inc({ result: status === 200 ? 'yes' : status >= 400 && status <= 404 ? 'no' : 'unknown' });
+    },
+    fetch: {
+      received: ({ origin }, bytes) => originBytes.inc({ origin: origin.label }, bytes),
+      ended: ({ registry, repository }, digest, error) => {
+        fetches.inc({ result: error?.code.toLowerCase() ?? 'ok' });
+        const facts = { registry, repository, digest };
+        if (!error) log.info(facts, 'fetched');
+        else log.warn({ ...facts, code: error.code, reason: error.message, err: error.cause }, 'fetch failed');
+      },
+    },
+    evicted: (digest, reason) => {
+      evictions.inc({ reason });
+      log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');
+    },
+    read: ({ bytes, error }) => {
+      readBytes.inc(bytes);
+      if (error) log.info({ bytes, code: error.code, reason: error.message, err: error.cause }, 'read broken off');
+    },
+    question: (method, durationMs, error) => {
+      questions.observe({ method, result: error?.code.toLowerCase() ?? 'ok' }, durationMs / 1000);
+      const facts = { method, ms: Math.round(durationMs * 10) / 10 };
+      if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
+      else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
+    },
+    notKept: (error) => {
+      notKept.inc();
+      log.error({ err: error }, 'cannot store: the disk is full or broken; serving goes on');
+    },
+    privateAddress: (registry) => {
+      if (warned.has(registry) || warned.size >= 1_000) return;
+      warned.add(registry);
+      const lines = `registries:\n  ${registry}:\n    endpoint: https://${registry}`;
+      log.warn(
+        { registry, originsFile: lines },
+        'registry has a private address; to serve it, add these lines to CIRC_ORIGINS',
+      );
+    },
+  };
+}
+
+function gauge(name: string, help: string, value: () => number, metrics: MetricsRegistry): void {
+  const made: Gauge = new Gauge({ name, help, registers: [], collect: () => made.set(value()) });
+  metrics.registerMetric(made);
+}

@@ -1,0 +1,163 @@
+import type { Content, ContentStore, Ingest } from '../content/store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import type { Place } from './records.ts';
+import type { Slots } from './slots.ts';
+
+export interface FetchOptions {
+  readonly place: Place;
+  readonly digest: Digest;
+  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository'>;
+  readonly store: ContentStore;
+  readonly slots: Slots;
+  /** A fetch that nobody follows goes on this long. */
+  readonly lingerMs: number;
+  /** After that, what has arrived is kept this long for somebody who comes back. */
+  readonly parkMs: number;
+  /** Called once: when the content is committed (undefined), or with what ended the fetch. */
+  readonly ended: (error: OciError | undefined) => void;
+}
+
+/** How long a caller waits for the origin's first byte. */
+const OPEN_MS = 20_000;
+const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
+
+/**
+ * The retrieval of one object from one origin, shared by all who want it. It begins with the first of them and does
+ * not end with any of them: a client that hangs up takes nothing away from the others.
+ */
+export class Fetch {
+  readonly place: Place;
+  readonly digest: Digest;
+  readonly #options: FetchOptions;
+  #opened: Promise<Ingest>;
+  #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #state: 'running' | 'parked' | 'ended' = 'running';
+  #followers = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: FetchOptions) {
+    this.#options = options;
+    this.place = options.place;
+    this.digest = options.digest;
+    this.#opened = this.#open();
+    this.#opened.catch((error: unknown) => options.ended(OciError.from(error)));
+  }
+
+  /** Settles with the origin's first answer: then the size is known, and that the origin allows the read. */
+  async opened(): Promise<{ sizeBytes: number }> {
+    const { sizeBytes } = await this.#opened;
+    this.#attend();
+    return { sizeBytes };
+  }
+
+  /** A reader of the content while it arrives. Only after `opened`. */
+  async follow(): Promise<Content> {
+    const content = (await this.#opened).follow();
+    this.#followers += 1;
+    this.#attend();
+    let isOpen = true;
+    return {
+      digest: content.digest,
+      sizeBytes: content.sizeBytes,
+      chunks: (range, options) => content.chunks(range, options),
+      [Symbol.asyncDispose]: async () => {
+        if (!isOpen) return;
+        isOpen = false;
+        this.#followers -= 1;
+        this.#attend();
+        await content[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  /** Gives the fetch up; followers fail with the reason. */
+  async cancel(reason: OciError): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#stop.abort(reason);
+    const ingest = await this.#opened.catch(() => undefined);
+    ingest?.abort(reason);
+  }
+
+  async #open(): Promise<Ingest> {
+    const patience = AbortSignal.timeout(OPEN_MS);
+    const slot = await this.#options.slots.take(AbortSignal.any([patience, this.#stop.signal]));
+    let started: StartedDownload | undefined;
+    try {
+      started = await this.#startDownload(0);
+      const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
+      this.#running = this.#run(started, ingest, slot);
+      return ingest;
+    } catch (error) {
+      started?.cancel();
+      slot[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #startDownload(from: number): Promise<StartedDownload> {
+    const { download, place } = this.#options;
+    const { signal } = this.#stop;
+    return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, from);
+  }
+
+  async #run(started: StartedDownload, ingest: Ingest, slot: Disposable): Promise<void> {
+    this.#attend();
+    const { signal } = this.#stop;
+    try {
+      await started.into(ingest);
+      await ingest.commit();
+      this.#end(undefined);
+    } catch (error) {
+      if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
+    } finally {
+      slot[Symbol.dispose]();
+    }
+  }
+
+  #end(error: OciError | undefined): void {
+    clearTimeout(this.#timer);
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#options.ended(error);
+  }
+
+  #fail(ingest: Ingest, error: unknown): void {
+    ingest.abort(error);
+    this.#end(OciError.from(error));
+  }
+
+  /** Sets what happens next: nothing while there are readers, else stopping, and at last forgetting. */
+  #attend(): void {
+    if (this.#state === 'ended') return;
+    clearTimeout(this.#timer);
+    if (this.#state === 'parked') void this.#resume();
+    else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
+  }
+
+  async #park(): Promise<void> {
+    this.#state = 'parked';
+    this.#stop.abort(NOBODY_WAITS);
+    const ingest = await this.#opened;
+    if (this.#state !== 'parked') return; // somebody came back meanwhile
+    this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
+  }
+
+  async #resume(): Promise<void> {
+    this.#state = 'running';
+    this.#stop = new AbortController();
+    const ingest = await this.#opened;
+    await this.#running; // the writer that was told to stop has stopped
+    const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
+    let slot: Disposable | undefined;
+    try {
+      slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), this.#stop.signal]));
+      this.#running = this.#run(await this.#startDownload(missing?.start ?? 0), ingest, slot);
+    } catch (error) {
+      slot?.[Symbol.dispose]();
+      this.#fail(ingest, error);
+    }
+  }
+}

@@ -1,0 +1,190 @@
+import { LRUCache } from 'lru-cache';
+import type { Content, ContentStore } from '../content/store.ts';
+import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import { type Reference, formatReference } from '../oci/reference.ts';
+import type { Fetches } from './fetches.ts';
+import { type Manifest, Manifests } from './manifests.ts';
+import type { OriginClient, OriginClients } from './origin/origin-clients.ts';
+import type { Proofs } from './proofs.ts';
+import type { Place, Records } from './records.ts';
+
+export interface ImagesOptions {
+  readonly clients: OriginClients;
+  readonly proofs: Proofs;
+  readonly store: ContentStore;
+  readonly records: Records;
+  readonly fetches: Fetches;
+  readonly notKept: (error: OciError) => void;
+}
+
+export interface ManifestQuestion {
+  readonly place: Place;
+  readonly reference: Reference;
+  readonly accept: readonly string[];
+  readonly withContent: boolean;
+}
+
+export interface BlobQuestion {
+  readonly place: Place;
+  readonly digest: Digest;
+  /** A sealed grant, if the caller has one. */
+  readonly grant: Uint8Array;
+}
+
+export interface ResolvedManifest {
+  readonly descriptor: Descriptor;
+  readonly content: Uint8Array | undefined;
+  /** What the manifest names and the cluster can serve under the same grant. */
+  readonly readable: readonly Descriptor[];
+  readonly fromOrigin: boolean;
+}
+
+export interface LocatedBlob {
+  readonly sizeBytes: number;
+  readonly fromOrigin: boolean;
+}
+
+const NO_GRANT = new Uint8Array();
+
+/**
+ * What the shared tier knows how to do, in the order that makes it safe: proof → store → fetch. The origin is asked
+ * before the cache is looked at, so that "cached, but not for you" and "not cached" are the same answer.
+ */
+export class Images {
+  readonly #options: ImagesOptions;
+  readonly #manifests: Manifests;
+  readonly #tags = new LRUCache<string, Descriptor>({ max: 100_000 });
+
+  constructor(options: ImagesOptions) {
+    this.#options = options;
+    this.#manifests = new Manifests(options);
+  }
+
+  /** @throws OciError NAME_UNKNOWN (registry not served), MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
+  async resolve({ place, reference, accept, withContent }: ManifestQuestion): Promise<ResolvedManifest> {
+    const client = this.#options.clients.get(place.registry);
+    const known = await this.#known(place, reference);
+    if (known && !withContent) return { descriptor: known, content: undefined, readable: [], fromOrigin: false };
+
+    const manifest = await this.#read(client, place, reference, accept, known, withContent);
+    if (!('content' in manifest)) return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false };
+    const { descriptor, content, links, fromOrigin } = manifest;
+    this.#rememberTag(client, place, reference, descriptor);
+    this.#options.proofs.inherit(place, [descriptor.digest, ...links.manifests.map(({ digest }) => digest)]);
+    const readable = [...links.manifests, ...links.blobs].filter(({ digest }) => this.#canServe(place, digest));
+    return { descriptor, content, readable, fromOrigin };
+  }
+
+  /** Size of a blob, without fetching it. @throws OciError NAME_UNKNOWN, BLOB_UNKNOWN, UNAVAILABLE */
+  async statBlob(question: BlobQuestion): Promise<LocatedBlob> {
+    const { place, digest } = question;
+    const client = this.#options.clients.get(place.registry);
+    this.#assertBlob(digest, place);
+    const stored = await this.#stored(place, digest);
+    if (stored && this.#isAllowed(question)) return { ...stored, fromOrigin: false };
+    const { sizeBytes } = await this.#prove(client, question);
+    return { sizeBytes, fromOrigin: !stored };
+  }
+
+  /** Makes sure that the blob can be read with `read`; begins to fetch it if need be. @throws as `statBlob`, and CORRUPT */
+  async locateBlob(question: BlobQuestion): Promise<LocatedBlob> {
+    const { place, digest } = question;
+    const { clients, fetches } = this.#options;
+    const client = clients.get(place.registry);
+    this.#assertBlob(digest, place);
+    fetches.assertTrusted(place.registry, digest);
+    const stored = await this.#stored(place, digest);
+    const running = fetches.find(place.registry, digest);
+    // Where nothing is cached, the fetch itself is the proof: the origin answers this caller or does not.
+    const isOwnFetch = running?.place.repository === place.repository;
+    if ((stored || (running && !isOwnFetch)) && !this.#isAllowed(question)) await this.#prove(client, question);
+    if (stored) return { ...stored, fromOrigin: false };
+    const fetch = fetches.start(client, place, digest);
+    return { ...(await fetch.opened()), fromOrigin: true };
+  }
+
+  /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
+  async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
+    const { records, store, fetches } = this.#options;
+    const stored = records.has(place.registry, digest) ? await store.open(digest) : undefined;
+    return stored ?? (await fetches.find(place.registry, digest)?.follow());
+  }
+
+  /** What is already known of the reference, and proved. */
+  async #known(place: Place, reference: Reference): Promise<Descriptor | undefined> {
+    const { proofs, records } = this.#options;
+    if (reference.kind === 'tag') {
+      const tagged = this.#tags.get(tagKey(place, reference));
+      return tagged && proofs.isGranted(place, NO_GRANT) ? tagged : undefined;
+    }
+    const { digest } = reference;
+    const mediaType = records.holds(place, digest);
+    if (mediaType === undefined || !proofs.isProved(place, digest)) return undefined;
+    const stored = await this.#stored(place, digest);
+    return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
+  }
+
+  async #read(
+    { registry }: OriginClient,
+    place: Place,
+    reference: Reference,
+    accept: readonly string[],
+    known: Descriptor | undefined,
+    withContent: boolean,
+  ): Promise<Manifest | Descriptor> {
+    if (known) return await this.#manifests.read(registry, place, known.digest, known.mediaType);
+    const { digest, mediaType, sizeBytes } = await this.#options.proofs.manifest(registry, place, reference, accept);
+    // Registries without a digest header on HEAD: only the bytes tell.
+    if (digest === undefined) {
+      const by = reference.kind === 'digest' ? reference.digest : reference;
+      return await this.#manifests.fetch(registry, place, by, accept);
+    }
+    this.#options.records.proved(place, digest, mediaType);
+    if (withContent || sizeBytes === undefined) return await this.#manifests.read(registry, place, digest, mediaType);
+    return { digest, mediaType, sizeBytes };
+  }
+
+  #rememberTag({ origin }: OriginClient, place: Place, reference: Reference, descriptor: Descriptor): void {
+    if (reference.kind === 'tag' && origin.tagTtlMs > 0) {
+      this.#tags.set(tagKey(place, reference), descriptor, { ttl: origin.tagTtlMs });
+    }
+  }
+
+  async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
+    return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
+  }
+
+  #canServe(place: Place, digest: Digest): boolean {
+    const { records } = this.#options;
+    return records.has(place.registry, digest) && records.holds(place, digest) !== undefined;
+  }
+
+  /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
+  #isAllowed({ place, digest, grant }: BlobQuestion): boolean {
+    const { proofs, records } = this.#options;
+    return (
+      proofs.isProved(place, digest) || (proofs.isGranted(place, grant) && records.holds(place, digest) !== undefined)
+    );
+  }
+
+  async #prove({ registry }: OriginClient, { place, digest }: BlobQuestion): Promise<{ sizeBytes: number }> {
+    const answer = await this.#options.proofs.blob(registry, place, digest);
+    const stored = await this.#options.store.stat(digest);
+    if (stored && stored.sizeBytes !== answer.sizeBytes)
+      throw new OciError('UNAVAILABLE', 'the origin tells another size');
+    this.#options.records.proved(place, digest, 'application/octet-stream');
+    return answer;
+  }
+
+  /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
+  #assertBlob(digest: Digest, place: Place): void {
+    const mediaType = this.#options.records.holds(place, digest);
+    if (mediaType !== undefined && isManifestMediaType(mediaType)) throw new OciError('BLOB_UNKNOWN', 'blob unknown');
+  }
+}
+
+function tagKey({ registry, repository }: Place, reference: Reference): string {
+  return `${registry}/${repository} ${formatReference(reference)}`;
+}

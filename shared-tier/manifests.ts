@@ -1,0 +1,95 @@
+import { buffer } from 'node:stream/consumers';
+import type { Chunks } from '../content/chunk.ts';
+import type { ContentStore } from '../content/store.ts';
+import type { Descriptor, ManifestLinks } from '../oci/descriptor.ts';
+import { parseManifestLinks } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { RegistryClient } from './origin/registry-client.ts';
+import type { Place, Records } from './records.ts';
+import { SharedFlight } from './shared-flight.ts';
+
+/** A manifest whose bytes are verified. */
+export interface Manifest {
+  readonly descriptor: Descriptor;
+  readonly content: Uint8Array;
+  readonly links: ManifestLinks;
+  readonly fromOrigin: boolean;
+}
+
+export interface ManifestsOptions {
+  readonly store: ContentStore;
+  readonly records: Records;
+  /** A manifest could not be kept; it was served all the same. */
+  readonly notKept: (error: OciError) => void;
+}
+
+const FETCH_MS = 20_000;
+
+/** The bytes of manifests: from the store if they came from this origin, else from the origin, once for all who ask. */
+export class Manifests {
+  readonly #options: ManifestsOptions;
+  readonly #fetches = new SharedFlight<Manifest>();
+
+  constructor(options: ManifestsOptions) {
+    this.#options = options;
+  }
+
+  /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
+  async read(client: RegistryClient, place: Place, digest: Digest, mediaType: string): Promise<Manifest> {
+    const { store, records } = this.#options;
+    const heldAs = records.holds(place, digest);
+    if (heldAs === undefined || !records.has(place.registry, digest))
+      return await this.fetch(client, place, digest, [mediaType]);
+    await using stored = await store.open(digest);
+    if (!stored) return await this.fetch(client, place, digest, [mediaType]);
+    const range = { start: 0, end: stored.sizeBytes };
+    const content = await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) }));
+    return describe(content, digest, heldAs, false);
+  }
+
+  /** From the origin, by digest or (of registries that tell no digest) by tag. @throws as `read` */
+  async fetch(
+    client: RegistryClient,
+    place: Place,
+    by: Digest | Reference,
+    accept: readonly string[],
+  ): Promise<Manifest> {
+    const reference = typeof by === 'string' ? ({ kind: 'digest', digest: by } as const) : by;
+    const name = reference.kind === 'digest' ? reference.digest : reference.tag;
+    return await this.#fetches.run(`${place.registry}/${place.repository} ${name} ${accept.join()}`, async () => {
+      const signal = AbortSignal.timeout(FETCH_MS);
+      const { content, digest, mediaType } = await client.getManifest(place.repository, reference, { accept, signal });
+      const manifest = describe(content, digest, mediaType, true);
+      await this.#keep(place, manifest);
+      return manifest;
+    });
+  }
+
+  async #keep(place: Place, { descriptor: { digest, mediaType }, content }: Manifest): Promise<void> {
+    try {
+      await this.#options.store.put(digest, content);
+      this.#options.records.fetched(place, digest, mediaType);
+    } catch (error) {
+      this.#options.notKept(OciError.from(error));
+    }
+  }
+}
+
+function describe(content: Uint8Array, digest: Digest, mediaType: string, fromOrigin: boolean): Manifest {
+  const descriptor = { digest, mediaType, sizeBytes: content.length };
+  return { descriptor, content, links: parseManifestLinks(content, mediaType), fromOrigin };
+}
+
+async function collect(chunks: Chunks): Promise<Buffer> {
+  return await buffer(copies(chunks));
+}
+
+async function* copies(chunks: Chunks): AsyncGenerator<Uint8Array> {
+  for await (const { bytes, release } of chunks) {
+    const copy = Buffer.from(bytes);
+    release();
+    yield copy;
+  }
+}

@@ -1,0 +1,78 @@
+import { lookup } from 'node:dns';
+import { type LookupFunction, isIP } from 'node:net';
+import { rootCertificates } from 'node:tls';
+import { Agent, type Dispatcher, ProxyAgent, buildConnector } from 'undici';
+import { OciError } from '../../oci/error.ts';
+import type { AddressGuard } from './address-guard.ts';
+import type { Origin } from './origin.ts';
+
+/** Time to a connection, TLS included. */
+const CONNECT_MS = 5_000;
+/** No byte for this long is a broken connection. */
+const SILENCE_MS = 10_000;
+
+export interface DispatcherOptions {
+  readonly origin: Origin;
+  readonly guard: AddressGuard;
+  /** Egress proxy. It dials then, so addresses behind names are its to judge; literal addresses are still judged here. */
+  readonly proxy: string | undefined;
+  /** Connections to one host. */
+  readonly connections: number;
+}
+
+/** HTTP/1.1 connections to one origin and where it redirects to. HTTP/2 would put all bytes on one connection. */
+export function createDispatcher({ origin, guard, proxy, connections }: DispatcherOptions): Dispatcher {
+  const ca = origin.ca === undefined ? {} : { ca: [...rootCertificates, origin.ca] };
+  const limits = {
+    connections,
+    headersTimeout: SILENCE_MS,
+    bodyTimeout: SILENCE_MS,
+    keepAliveTimeout: 30_000,
+    allowH2: false,
+  };
+  if (proxy !== undefined) return new ProxyAgent({ uri: proxy, ...limits, requestTls: ca, connectTimeout: CONNECT_MS });
+
+  const trusted = buildConnector({ ...ca, timeout: CONNECT_MS, allowH2: false });
+  const guarded = buildConnector({ ...ca, timeout: CONNECT_MS, allowH2: false, lookup: guardedLookup(guard) });
+  return new Agent({
+    ...limits,
+    connect: (options, callback) => {
+      const url = new URL(`${options.protocol}//${options.host ?? options.hostname}`);
+      (origin.isTrusted(url) ? trusted : guarded)(options, callback);
+    },
+  });
+}
+
+/**
+ * Refuses to go where nobody may be sent: other schemes than https (and http to what the operator trusts), names with
+ * credentials, literal private addresses. Names are judged by their addresses when they are dialled.
+ *
+ * @throws OciError NAME_UNKNOWN
+ */
+export function assertDialable(url: URL, { origin, guard }: Pick<DispatcherOptions, 'origin' | 'guard'>): void {
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const isTrusted = origin.isTrusted(url);
+  const isScheme = url.protocol === 'https:' || (url.protocol === 'http:' && isTrusted);
+  const isAddress = isIP(host) === 0 || isTrusted || guard.isPublic(host);
+  if (!isScheme || !isAddress || url.username !== '' || url.password !== '') throw notDialled();
+}
+
+/** Every address of the name is judged, and what was judged is what is dialled: no second look-up can change it. */
+function guardedLookup(guard: AddressGuard): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      const [first] = addresses ?? [];
+      if (error) callback(error, '');
+      else if (!first || !addresses.every(({ address }) => guard.isPublic(address))) callback(notDialled(), '');
+      else if (options.all) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+function notDialled(): PrivateAddressError {
+  return new PrivateAddressError('NAME_UNKNOWN', 'this registry is not served here');
+}
+
+/** The operator is told how to allow it; the client only that it is not served. */
+export class PrivateAddressError extends OciError {}

@@ -1,0 +1,150 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Ingest } from '../../content/store.ts';
+import { OciError } from '../../oci/error.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { ByteRange } from '../../oci/range.ts';
+import type { Repository } from '../../oci/reference.ts';
+import type { Pace } from './pace.ts';
+import type { BlobBody, RegistryClient } from './registry-client.ts';
+import { SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+
+/** Connections that one blob uses at once. */
+const PARALLEL = 6;
+/** Broken connections in a row, without a byte between them, after which a segment is given up. */
+const BREAKS = 4;
+/** Bytes that are collected while the disk writes the ones before. */
+const BATCH_BYTES = 256 * 1024;
+
+export interface DownloadOptions {
+  readonly client: RegistryClient;
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly pace: Pace | undefined;
+  readonly signal: AbortSignal;
+  /** Called for all bytes that came from the origin. */
+  readonly received: (bytes: number) => void;
+}
+
+/** The origin has answered: the blob can be read and has this size. */
+export interface StartedDownload {
+  readonly sizeBytes: number;
+  /** Writes all that is missing into the ingest. @throws OciError */
+  into(ingest: Ingest): Promise<void>;
+  /** Instead of `into`, when the bytes are not wanted after all. */
+  cancel(): void;
+}
+
+/**
+ * Begins to fetch a blob. Small ones are one GET; larger ones are fetched in segments over several connections when
+ * the origin can do ranges, since many registries give only some 40 MB/s per connection. Each byte is fetched once; a
+ * broken connection is resumed where it broke.
+ *
+ * @param from where to begin, when the bytes before are there already
+ * @throws OciError see `RegistryClient.getBlob`
+ */
+export async function startDownload(options: DownloadOptions, from = 0): Promise<StartedDownload> {
+  const { client, repository, digest, signal } = options;
+  const range = { start: from, end: from + SINGLE_REQUEST_BYTES };
+  let body: BlobBody;
+  try {
+    body = await client.getBlob(repository, digest, range, { signal });
+  } catch (error) {
+    // Of empty content no range can be satisfied.
+    if (OciError.from(error).code !== 'RANGE_INVALID') throw error;
+    body = await client.getBlob(repository, digest, undefined, { signal });
+  }
+  const { sizeBytes } = body;
+  return {
+    sizeBytes,
+    cancel: () => body.cancel(),
+    into: async (ingest) => {
+      const firstEnd = body.isRange ? Math.min(range.end, sizeBytes) : sizeBytes;
+      const segments = new Segments(firstEnd, sizeBytes);
+      const first = { start: body.isRange ? from : 0, end: firstEnd };
+      const failed = new AbortController();
+      const download = { ...options, signal: AbortSignal.any([signal, failed.signal]) };
+      const others = Array.from({ length: PARALLEL - 1 }, () => fetchSegments(download, segments, ingest));
+      const all = [
+        fetchRange(download, first, ingest, body).then(() => fetchSegments(download, segments, ingest)),
+        ...others,
+      ];
+      try {
+        await Promise.all(all);
+      } catch (error) {
+        failed.abort(error);
+        body.cancel();
+        await Promise.allSettled(all); // nobody writes any more when this function has ended
+        throw error;
+      }
+    },
+  };
+}
+
+async function fetchSegments(options: DownloadOptions, segments: Segments, ingest: Ingest): Promise<void> {
+  for (let range = segments.next(ingest.wanted()); range; range = segments.next(ingest.wanted())) {
+    await fetchRange(options, range, ingest);
+  }
+}
+
+/** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
+async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
+  const { client, repository, digest, signal } = options;
+  let body = begun;
+  let breaks = 0;
+  for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
+    try {
+      body ??= await client.getBlob(repository, digest, gap, { signal });
+      if (body.sizeBytes !== ingest.sizeBytes)
+        throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
+      await write(options, body, gap, ingest);
+    } catch (error) {
+      body?.cancel();
+      signal.throwIfAborted();
+      const isBroken = OciError.from(error).code === 'UNAVAILABLE';
+      breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
+      if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
+      await delay(50 * 2 ** breaks, undefined, { signal });
+    }
+    body = undefined;
+  }
+}
+
+/** Writes a body's bytes within the range; the disk writes one batch while the next one arrives. */
+async function write(options: DownloadOptions, body: BlobBody, range: ByteRange, ingest: Ingest): Promise<void> {
+  const { pace, received, signal } = options;
+  let position = body.start;
+  let writtenTo = range.start;
+  let batch: Uint8Array[] = [];
+  let batchBytes = 0;
+  let writing: Promise<void> | undefined;
+  let isWriting = false;
+  const flush = async (): Promise<void> => {
+    await writing;
+    const pieces = batch;
+    batch = [];
+    isWriting = pieces.length > 0;
+    writing = isWriting ? ingest.write(writtenTo, pieces) : undefined;
+    writtenTo += batchBytes;
+    writing?.then(
+      () => (isWriting = false),
+      () => (isWriting = false), // seen by who awaits `writing`
+    );
+    batchBytes = 0;
+  };
+  try {
+    for await (const piece of body.pieces) {
+      received(piece.length);
+      await pace?.spend(piece.length, signal);
+      // An origin that ignores ranges sends what is before the range, and after it, as well.
+      const wanted = piece.subarray(Math.max(0, range.start - position), Math.max(0, range.end - position));
+      if (wanted.length > 0) batch.push(wanted);
+      batchBytes += wanted.length;
+      position += piece.length;
+      if (!isWriting || batchBytes >= BATCH_BYTES) await flush();
+      if (position > range.end) break;
+    }
+  } finally {
+    await flush(); // what has arrived counts, whatever came after it
+    await writing;
+  }
+}

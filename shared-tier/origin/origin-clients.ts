@@ -1,0 +1,68 @@
+import { LRUCache } from 'lru-cache';
+import type { Dispatcher } from 'undici';
+import type { Registry } from '../../oci/reference.ts';
+import type { AddressGuard } from './address-guard.ts';
+import { createDispatcher } from './dispatcher.ts';
+import type { Origin, Origins } from './origin.ts';
+import { OriginHttp, type ObserveOrigin } from './origin-http.ts';
+import { Pace } from './pace.ts';
+import { RegistryClient } from './registry-client.ts';
+
+/** All that is needed to talk to one registry. */
+export interface OriginClient {
+  readonly origin: Origin;
+  readonly registry: RegistryClient;
+  /** Limits downloads, if the operator wants that. */
+  readonly pace: Pace | undefined;
+}
+
+export interface OriginClientsOptions {
+  readonly origins: Origins;
+  readonly guard: AddressGuard;
+  readonly proxy: string | undefined;
+  readonly observe: ObserveOrigin;
+  readonly refused: (registry: Registry) => void;
+}
+
+/** Registries whose connections and tokens are kept; the least recently asked one is given up for a new one. */
+const MAX_ORIGINS = 256;
+
+/** One client per registry, made when it is first asked. */
+export class OriginClients implements AsyncDisposable {
+  readonly #options: OriginClientsOptions;
+  readonly #clients: LRUCache<Registry, { client: OriginClient; dispatchers: Set<Dispatcher> }>;
+
+  constructor(options: OriginClientsOptions) {
+    this.#options = options;
+    this.#clients = new LRUCache({
+      max: MAX_ORIGINS,
+      dispose: ({ dispatchers }) => {
+        for (const dispatcher of dispatchers) void dispatcher.close(); // lets what runs come to its end
+      },
+    });
+  }
+
+  /** @throws OciError NAME_UNKNOWN when the registry may not be reached */
+  get(registry: Registry): OriginClient {
+    const known = this.#clients.get(registry);
+    if (known) return known.client;
+    const made = this.#create(this.#options.origins.get(registry));
+    this.#clients.set(registry, made);
+    return made.client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const all = [...this.#clients.values()].flatMap(({ dispatchers }) => [...dispatchers]);
+    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
+  }
+
+  #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
+    const { guard, proxy, observe, refused } = this.#options;
+    const questions = Math.floor(origin.maxConnections / 4);
+    const bulk = createDispatcher({ origin, guard, proxy, connections: origin.maxConnections - questions });
+    const control = questions === 0 ? bulk : createDispatcher({ origin, guard, proxy, connections: questions });
+    const registry = new RegistryClient(new OriginHttp({ origin, guard, bulk, control, observe, refused }));
+    const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
+    return { client: { origin, registry, pace }, dispatchers: new Set([bulk, control]) };
+  }
+}

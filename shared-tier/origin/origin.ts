@@ -1,0 +1,102 @@
+import { DOCKER_HUB, type Registry } from '../../oci/reference.ts';
+import { OciError } from '../../oci/error.ts';
+import type { ListedRegistry, OriginsFile } from '../../service/origins-file.ts';
+import { isPublicName } from './address-guard.ts';
+
+/** A registry that may be reached, and under which conditions. */
+export interface Origin {
+  readonly registry: Registry;
+  readonly endpoint: URL;
+  /** PEM text trusted besides the system's. */
+  readonly ca: string | undefined;
+  readonly tagTtlMs: number;
+  readonly maxConnections: number;
+  readonly bandwidthBytesPerSecond: number | undefined;
+  /** May a token realm point at this host, besides those of the registry's own domain? */
+  isTokenHost(url: URL): boolean;
+  /** May this be dialled though its address is private, and over plain http? Only what the operator wrote down. */
+  isTrusted(url: URL): boolean;
+  /** For metrics: the name, or `other`, so that requests cannot make up label values. */
+  readonly label: string;
+}
+
+const WELL_KNOWN = new Set([
+  'docker.io',
+  'ghcr.io',
+  'quay.io',
+  'gcr.io',
+  'registry.k8s.io',
+  'public.ecr.aws',
+  'mcr.microsoft.com',
+  'nvcr.io',
+  'registry.gitlab.com',
+  'registry.access.redhat.com',
+]);
+const DOCKER_HUB_ENDPOINT = new URL('https://registry-1.docker.io');
+const DOCKER_HUB_TOKEN_HOST = 'auth.docker.io';
+
+const UNLISTED: ListedRegistry = { tokenHosts: [], redirectHosts: [], tagTtl: 0, maxConnections: 16 };
+
+/** The origins file as answers to "may this registry be reached, and how?". */
+export class Origins {
+  readonly #file: OriginsFile;
+  readonly #cas: ReadonlyMap<Registry, string>;
+  readonly #allow: RegExp[];
+  readonly #deny: RegExp[];
+
+  /** @param cas PEM text of the registries that have a `ca` */
+  constructor(file: OriginsFile, cas: ReadonlyMap<Registry, string> = new Map()) {
+    this.#file = file;
+    this.#cas = cas;
+    this.#allow = file.allow.map(globToRegExp);
+    this.#deny = file.deny.map(globToRegExp);
+  }
+
+  /** @throws OciError NAME_UNKNOWN when it may not be reached: the client then asks the registry itself */
+  get(registry: Registry): Origin {
+    const listed = this.#file.registries.get(registry);
+    const denied = this.#deny.some((glob) => glob.test(registry)) || !this.#allow.some((glob) => glob.test(registry));
+    const [host = '', port] = registry.split(':');
+    const reachable =
+      listed?.endpoint !== undefined || (isPublicName(host) && (listed !== undefined || port === undefined));
+    if (denied || !reachable) throw new OciError('NAME_UNKNOWN', 'this registry is not served here');
+    return this.#origin(registry, listed ?? UNLISTED, listed !== undefined);
+  }
+
+  #origin(registry: Registry, entry: ListedRegistry, isListed: boolean): Origin {
+    const isHub = registry === DOCKER_HUB;
+    const endpoint = entry.endpoint ?? (isHub ? DOCKER_HUB_ENDPOINT : new URL(`https://${registry}`));
+    const trusted = [...(entry.endpoint ? [entry.endpoint.host] : []), ...entry.redirectHosts, ...entry.tokenHosts];
+    const tokenHosts = [...entry.tokenHosts, ...(isHub ? [DOCKER_HUB_TOKEN_HOST] : [])];
+    return {
+      registry,
+      endpoint,
+      ca: this.#cas.get(registry),
+      tagTtlMs: entry.tagTtl,
+      maxConnections: entry.maxConnections,
+      bandwidthBytesPerSecond: entry.bandwidth,
+      isTokenHost: (url) => matchesHost(tokenHosts, url),
+      isTrusted: (url) => matchesHost(trusted, url),
+      label: isListed || WELL_KNOWN.has(registry) ? registry : 'other',
+    };
+  }
+}
+
+/** `host` means any port, `host:port` that one. */
+function matchesHost(hosts: readonly string[], url: URL): boolean {
+  return hosts.some(
+    (each) => each === url.hostname || each === url.host || each === `${url.hostname}:${defaultPort(url)}`,
+  );
+}
+
+function defaultPort(url: URL): string {
+  return url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
+}
+
+function globToRegExp(glob: string): RegExp {
+  const parts = glob
+    .toLowerCase()
+    .split('*')
+    .map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`);
+}

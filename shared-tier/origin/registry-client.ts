@@ -1,0 +1,183 @@
+import { gunzipSync } from 'node:zlib';
+import { MANIFEST_MEDIA_TYPES, MAX_MANIFEST_BYTES, isManifestMediaType } from '../../oci/descriptor.ts';
+import { type Digest, algorithmOf, digestOf, isDigest } from '../../oci/digest.ts';
+import { OciError } from '../../oci/error.ts';
+import { type ByteRange, parseContentRange } from '../../oci/range.ts';
+import { type Reference, type Repository, formatReference } from '../../oci/reference.ts';
+import { type OriginHttp, type OriginResponse, discard, readBody } from './origin-http.ts';
+
+/** What a HEAD of a manifest told. Some registries tell no digest: then only a GET can. */
+export interface ManifestHead {
+  readonly mediaType: string;
+  readonly digest: Digest | undefined;
+  readonly sizeBytes: number | undefined;
+}
+
+/** A blob's bytes on their way, from `start` on. */
+export interface BlobBody {
+  /** 0 when the origin ignored the range. */
+  readonly start: number;
+  readonly sizeBytes: number;
+  /** Did the origin answer with the range that was asked for? */
+  readonly isRange: boolean;
+  readonly pieces: AsyncIterable<Uint8Array>;
+  /** Ends the transfer; needed when the pieces are not read to their end. */
+  cancel(): void;
+}
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/** The reads of the distribution API at one registry, as far as circ needs them. All errors are OciErrors. */
+export class RegistryClient {
+  readonly #http: OriginHttp;
+
+  constructor(http: OriginHttp) {
+    this.#http = http;
+  }
+
+  /** @throws OciError MANIFEST_UNKNOWN (no), UNAVAILABLE (neither yes nor no) */
+  async headManifest(
+    repository: Repository,
+    reference: Reference,
+    { accept, signal }: Options & { accept: readonly string[] },
+  ): Promise<ManifestHead> {
+    const response = await this.#manifest('HEAD', repository, reference, accept, signal);
+    await discard(response);
+    const digest = header(response, 'docker-content-digest');
+    const head = {
+      mediaType: mediaTypeOf(response),
+      digest: digest !== undefined && isDigest(digest) ? digest : undefined,
+      sizeBytes: lengthOf(response),
+    };
+    // A login page or a captive portal answers 200 as well.
+    const isAnswer =
+      head.mediaType !== 'text/html' && (head.digest !== undefined || isManifestMediaType(head.mediaType));
+    const isRight = reference.kind === 'tag' || head.digest === undefined || head.digest === reference.digest;
+    if (!isAnswer || !isRight) throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+    return head;
+  }
+
+  /** All bytes, hashed; by digest they are the right ones. @throws as `headManifest`, and CORRUPT */
+  async getManifest(
+    repository: Repository,
+    reference: Reference,
+    { accept, signal }: Options & { accept: readonly string[] },
+  ): Promise<{ mediaType: string; digest: Digest; content: Buffer }> {
+    const response = await this.#manifest('GET', repository, reference, accept, signal);
+    const mediaType = mediaTypeOf(response);
+    if (mediaType === 'text/html') {
+      await discard(response);
+      throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+    }
+    const content = decode(response, await readBody(response, MAX_MANIFEST_BYTES));
+    if (reference.kind === 'tag') return { mediaType, digest: digestOf(content), content };
+    if (digestOf(content, algorithmOf(reference.digest)) !== reference.digest) {
+      throw new OciError('CORRUPT', 'the origin sent other bytes than the digest says');
+    }
+    return { mediaType, digest: reference.digest, content };
+  }
+
+  /**
+   * May the blob be read, and how large is it? A registry that redirects or refuses HEAD is asked for the first byte.
+   *
+   * @throws OciError BLOB_UNKNOWN, UNAVAILABLE
+   */
+  async headBlob(repository: Repository, digest: Digest, { signal }: Options): Promise<{ sizeBytes: number }> {
+    try {
+      const response = await this.#blob('HEAD', repository, digest, {}, signal);
+      await discard(response);
+      const sizeBytes = lengthOf(response);
+      if (sizeBytes !== undefined && mediaTypeOf(response) !== 'text/html') return { sizeBytes };
+    } catch (error) {
+      if (OciError.from(error).code !== 'BLOB_UNKNOWN' || !OciError.from(error).denied) throw error;
+    }
+    const body = await this.getBlob(repository, digest, { start: 0, end: 1 }, { signal });
+    body.cancel();
+    return { sizeBytes: body.sizeBytes };
+  }
+
+  /**
+   * Begins to read a blob, or the range of it if the origin can.
+   *
+   * @throws OciError BLOB_UNKNOWN; RANGE_INVALID; UNAVAILABLE also for answers that cannot be a blob: HTML, unknown
+   *   length, an encoding that was not asked for
+   */
+  async getBlob(
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange | undefined,
+    { signal }: Options,
+  ): Promise<BlobBody> {
+    const wanted: Record<string, string> = range ? { range: `bytes=${range.start}-${range.end - 1}` } : {};
+    const response = await this.#blob('GET', repository, digest, wanted, signal);
+    const cancel = (): void => {
+      response.body.on('error', () => undefined); // destroying it before its end is reported there
+      response.body.destroy();
+    };
+    const part = response.statusCode === 206 ? parseContentRange(header(response, 'content-range')) : undefined;
+    const sizeBytes = response.statusCode === 206 ? part?.sizeBytes : lengthOf(response);
+    const isEncoded = (header(response, 'content-encoding') ?? 'identity') !== 'identity';
+    const isRight = response.statusCode === 200 || (part !== undefined && part.start === range?.start);
+    if (sizeBytes === undefined || isEncoded || !isRight || mediaTypeOf(response) === 'text/html') {
+      cancel();
+      throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+    }
+    return { start: part?.start ?? 0, sizeBytes, isRange: part !== undefined, pieces: response.body, cancel };
+  }
+
+  async #manifest(
+    method: 'GET' | 'HEAD',
+    repository: Repository,
+    reference: Reference,
+    accept: readonly string[],
+    signal: AbortSignal,
+  ): Promise<OriginResponse> {
+    const types = accept.length > 0 ? accept : MANIFEST_MEDIA_TYPES;
+    return await this.#http.request({
+      method,
+      kind: 'manifest',
+      repository,
+      path: `manifests/${formatReference(reference)}`,
+      headers: { accept: types.join(', ') },
+      signal,
+    });
+  }
+
+  async #blob(
+    method: 'GET' | 'HEAD',
+    repository: Repository,
+    digest: Digest,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<OriginResponse> {
+    return await this.#http.request({ method, kind: 'blob', repository, path: `blobs/${digest}`, headers, signal });
+  }
+}
+
+function header({ headers }: OriginResponse, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function mediaTypeOf(response: OriginResponse): string {
+  return (header(response, 'content-type') ?? '').split(';', 1).join().trim().toLowerCase();
+}
+
+function lengthOf(response: OriginResponse): number | undefined {
+  const value = header(response, 'content-length');
+  return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}
+
+/** registry.access.redhat.com compresses manifests though it is asked not to; the digest is of the plain bytes. */
+function decode(response: OriginResponse, content: Buffer): Buffer {
+  const encoding = header(response, 'content-encoding') ?? 'identity';
+  if (encoding === 'identity') return content;
+  if (encoding !== 'gzip') throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+  try {
+    return gunzipSync(content, { maxOutputLength: MAX_MANIFEST_BYTES });
+  } catch (cause) {
+    throw new OciError('UNAVAILABLE', 'the origin gave no usable answer', { cause });
+  }
+}

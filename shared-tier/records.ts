@@ -1,0 +1,136 @@
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import type { Layout } from '../content/layout.ts';
+import { type Digest, algorithmOf, hexOf } from '../oci/digest.ts';
+import type { Registry, Repository } from '../oci/reference.ts';
+
+/** A repository of an origin. */
+export interface Place {
+  readonly registry: Registry;
+  readonly repository: Repository;
+}
+
+const recordSchema = z.object({
+  digest: z.string(),
+  /** Registries all of whose bytes circ itself has hashed. */
+  has: z.array(z.string()),
+  /** `registry/repository` → media type there. */
+  holds: z.record(z.string(), z.string()),
+});
+type Record = z.infer<typeof recordSchema>;
+
+/**
+ * What is known of who delivered content, and where it may be read:
+ *
+ * - `has(O, D)`: circ itself hashed all bytes of D as they came from O;
+ * - `holds(O, R, D)`: D was fetched from R, or O said yes to a proof on D in R.
+ *
+ * Content is served for (O, R) only if both are recorded, so that one origin's bytes, or lies, never answer for
+ * another's. Records live beside the store and end with the content.
+ */
+export class Records {
+  readonly #layout: Layout;
+  readonly #failed: (error: unknown) => void;
+  readonly #records = new Map<Digest, Record>();
+  readonly #writing = new Map<Digest, Promise<void>>();
+
+  private constructor(layout: Layout, failed: (error: unknown) => void) {
+    this.#layout = layout;
+    this.#failed = failed;
+  }
+
+  /** Reads all records; those that cannot be read are dropped, and their content will be fetched again when asked for. */
+  static async open(layout: Layout, failed: (error: unknown) => void): Promise<Records> {
+    const records = new Records(layout, failed);
+    await mkdir(layout.records, { recursive: true });
+    const entries = await readdir(layout.records, { recursive: true, withFileTypes: true });
+    for (const entry of entries.filter((each) => each.isFile())) {
+      const path = join(entry.parentPath, entry.name);
+      const record = await readRecord(path);
+      if (record && records.#path(record.digest as Digest) === path)
+        records.#records.set(record.digest as Digest, record);
+      else await rm(path, { force: true });
+    }
+    return records;
+  }
+
+  has(registry: Registry, digest: Digest): boolean {
+    return this.#records.get(digest)?.has.includes(registry) ?? false;
+  }
+
+  /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
+  holds(place: Place, digest: Digest): string | undefined {
+    return this.#records.get(digest)?.holds[keyOf(place)];
+  }
+
+  /** All bytes came from this repository, and are committed. */
+  fetched(place: Place, digest: Digest, mediaType: string): void {
+    const record = this.#records.get(digest) ?? { digest, has: [], holds: {} };
+    if (!record.has.includes(place.registry)) record.has.push(place.registry);
+    this.#records.set(digest, record);
+    record.holds[keyOf(place)] = mediaType;
+    this.#write(digest);
+  }
+
+  /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
+  proved(place: Place, digest: Digest, mediaType: string): void {
+    const record = this.#records.get(digest);
+    if (!record || record.holds[keyOf(place)] === mediaType) return;
+    record.holds[keyOf(place)] = mediaType;
+    this.#write(digest);
+  }
+
+  /** The content is gone. */
+  forget(digest: Digest): void {
+    if (this.#records.delete(digest)) this.#write(digest);
+  }
+
+  /** Waits for what is being written. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#writing.values());
+  }
+
+  /** Writes of one digest follow each other; each writes what is true when its turn comes. */
+  #write(digest: Digest): void {
+    const before = this.#writing.get(digest);
+    const writing = (before ?? Promise.resolve())
+      .then(() => this.#writeNow(digest))
+      // In memory it is right; after a restart the content is fetched again. That is worth a line, not an outage.
+      .catch(this.#failed)
+      .finally(() => {
+        if (this.#writing.get(digest) === writing) this.#writing.delete(digest);
+      });
+    this.#writing.set(digest, writing);
+  }
+
+  async #writeNow(digest: Digest): Promise<void> {
+    const path = this.#path(digest);
+    const record = this.#records.get(digest);
+    if (!record) {
+      await rm(path, { force: true });
+      return;
+    }
+    const temporary = this.#layout.temporary();
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(temporary, JSON.stringify(record));
+    await rename(temporary, path);
+  }
+
+  #path(digest: Digest): string {
+    const hex = hexOf(digest);
+    return join(this.#layout.records, algorithmOf(digest), hex.slice(0, 2), `${hex}.json`);
+  }
+}
+
+function keyOf({ registry, repository }: Place): string {
+  return `${registry}/${repository}`;
+}
+
+async function readRecord(path: string): Promise<Record | undefined> {
+  try {
+    return recordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch {
+    return undefined; // torn by a crash, or not ours
+  }
+}

@@ -1,0 +1,114 @@
+import { Registry as MetricsRegistry } from 'prom-client';
+import { BufferPool } from '../content/buffer-pool.ts';
+import { DiskStore } from '../content/disk-store.ts';
+import { Hasher } from '../content/hasher.ts';
+import type { Logger } from '../service/log.ts';
+import { listenOn } from '../service/listen.ts';
+import { createOciServer } from '../service/oci-server.ts';
+import { registryNames } from '../service/origins-file.ts';
+import { requestEvents } from '../service/request-events.ts';
+import { startStatusServer } from '../service/status-server.ts';
+import { type Address, formatAddress } from '../service/units.ts';
+import type { TierConfig } from './config.ts';
+import { tierEvents } from './events.ts';
+import { Fetches } from './fetches.ts';
+import { GrpcServer } from './grpc-server.ts';
+import { Images } from './images.ts';
+import { AddressGuard } from './origin/address-guard.ts';
+import { OriginClients } from './origin/origin-clients.ts';
+import { Origins } from './origin/origin.ts';
+import { type GrantClaims, Proofs } from './proofs.ts';
+import { Records } from './records.ts';
+import { Seal } from './seal.ts';
+import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { tierSource } from './tier-source.ts';
+
+/** A running shared tier. Disposing it ends everything it started. */
+export interface SharedTier extends AsyncDisposable {
+  readonly grpc: Address;
+  readonly http: Address;
+  readonly status: Address;
+}
+
+/** The composition root: what there is, and who knows whom. @throws OciError UNAVAILABLE, or what a listener says */
+export async function startSharedTier(config: TierConfig, log: Logger): Promise<SharedTier> {
+  await using starting = new AsyncDisposableStack();
+  const metrics = new MetricsRegistry();
+  const events = tierEvents(log, metrics, {
+    fetchesInFlight: () => fetches.count,
+    storeBytes: () => store.usage.bytes,
+  });
+  if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
+
+  // What bytes are kept in.
+  const pool = new BufferPool();
+  const hasher = starting.use(new Hasher());
+  const store = await DiskStore.open({
+    directory: config.storeDirectory,
+    capacityBytes: config.storeBytes,
+    pool,
+    hasher,
+    onEvict: (digest, reason) => {
+      records.forget(digest);
+      events.evicted(digest, reason);
+    },
+  });
+  const records = await Records.open(store.layout, events.notKept);
+  starting.defer(() => records.settled());
+
+  // Where they come from.
+  const clients = starting.use(
+    new OriginClients({
+      origins: new Origins(config.origins, config.cas),
+      guard: new AddressGuard(config.origins.denyNetworks),
+      proxy: config.origins.proxy,
+      observe: events.origin,
+      refused: events.privateAddress,
+    }),
+  );
+  const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
+
+  // Who may have them: proof → store → fetch.
+  const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
+  const images = new Images({ clients, proofs, store, records, fetches, notKept: events.notKept });
+
+  // How they are asked for.
+  const reads = new SignedReads({
+    images,
+    seal: new Seal<ReadClaims>(config.masterKey, 'read'),
+    advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    report: events.read,
+  });
+  const oci = createOciServer({
+    source: tierSource(images),
+    names: registryNames(config.origins),
+    report: requestEvents(log, metrics),
+  });
+  reads.register(oci);
+  starting.defer(() => oci.close());
+  const http = await listenOn(oci, config.httpListen);
+  const grpc = starting.use(
+    await GrpcServer.start({
+      listen: config.grpcListen,
+      images,
+      proofs,
+      reads,
+      readTtlMs: config.grantTtlMs,
+      report: events.question,
+    }),
+  );
+  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+
+  const running = starting.move();
+  return {
+    http,
+    grpc: { host: config.grpcListen.host, port: grpc.port },
+    status: status.address,
+    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+  };
+}
+
+/** Without an advertised address only this machine can be meant. */
+function reachable({ host, port }: Address): Address {
+  return { host: ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host, port };
+}

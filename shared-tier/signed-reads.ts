@@ -1,0 +1,95 @@
+import type { FastifyInstance } from 'fastify';
+import { type Digest, parseDigest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
+import { type Registry, parseRegistry } from '../oci/reference.ts';
+import { sendChunks } from '../service/send.ts';
+import type { Images } from './images.ts';
+import type { Seal, Sealed } from './seal.ts';
+
+/** What a signed read allows: this content of this origin, by GET, until then. */
+export interface ReadClaims extends Sealed {
+  readonly registry: string;
+  readonly digest: string;
+  readonly method: 'GET';
+}
+
+/** What became of one signed read. */
+export interface ReadReport {
+  readonly bytes: number;
+  readonly error: OciError | undefined;
+}
+
+export interface SignedReadsOptions {
+  readonly images: Images;
+  readonly seal: Seal<ReadClaims>;
+  /** `host:port` at which agents reach this replica. */
+  readonly advertise: () => string;
+  readonly report: (report: ReadReport) => void;
+}
+
+const PREFIX = '/circ/v1/read/';
+
+/**
+ * Plain HTTP reads of what gRPC has granted. The URL is the right to read: sealed by the tier, short-lived, for one
+ * content. Answers always have a length and are never chunked, so the agent can read them with little effort.
+ */
+export class SignedReads {
+  readonly #options: SignedReadsOptions;
+
+  constructor(options: SignedReadsOptions) {
+    this.#options = options;
+  }
+
+  /** @param validForMs the read must begin within it */
+  url(registry: Registry, digest: Digest, validForMs: number): string {
+    const { seal, advertise } = this.#options;
+    const claims: ReadClaims = { registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs };
+    return `http://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
+  }
+
+  /** Adds the route to the tier's HTTP server. */
+  register(app: FastifyInstance): void {
+    app.get(`${PREFIX}*`, async (request, reply) => {
+      reply.hijack();
+      const response = reply.raw;
+      let bytes = 0;
+      let failure: OciError | undefined;
+      const gone = new AbortController();
+      response.once('close', () => gone.abort(new OciError('UNAVAILABLE', 'the reader hung up')));
+      try {
+        const { registry, digest } = this.#open(request.raw.url ?? '');
+        await using content = await this.#options.images.read({ registry }, digest);
+        if (!content) throw new OciError('BLOB_UNKNOWN', 'the content has gone; open it again');
+        const { sizeBytes } = content;
+        const wanted = parseRange(request.headers.range);
+        const range = wanted && resolveRange(wanted, sizeBytes);
+        const { start, end } = range ?? { start: 0, end: sizeBytes };
+        response.writeHead(range ? 206 : 200, {
+          'content-type': 'application/octet-stream',
+          'content-length': end - start,
+          ...(range && { 'content-range': formatContentRange(range, sizeBytes) }),
+        });
+        // The headers go out at once: the reader learns that it is answered, however slow the origin is.
+        response.flushHeaders();
+        await sendChunks(response, content.chunks({ start, end }, gone), (sent) => {
+          bytes += sent;
+        });
+      } catch (reason) {
+        failure = OciError.from(reason);
+        if (!response.headersSent) {
+          const body = JSON.stringify(failure.body);
+          response.writeHead(failure.status, { 'content-length': Buffer.byteLength(body) }).end(body);
+        }
+      }
+      this.#options.report({ bytes, error: failure });
+    });
+  }
+
+  #open(url: string): { registry: Registry; digest: Digest } {
+    const sealed = Buffer.from(url.slice(PREFIX.length).split('?', 1).join(), 'base64url');
+    const claims = this.#options.seal.open(sealed);
+    if (claims?.method !== 'GET') throw new OciError('BLOB_UNKNOWN', 'this read is not valid, or not any more');
+    return { registry: parseRegistry(claims.registry), digest: parseDigest(claims.digest) };
+  }
+}

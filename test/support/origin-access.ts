@@ -1,0 +1,44 @@
+/** Somebody with a password, and the private repositories that it opens. */
+export interface User {
+  readonly password: string;
+  readonly repositories: readonly string[];
+}
+
+/** Who may read what. */
+export interface AccessOptions {
+  /** Repositories that anonymous callers may not read; all others are public. */
+  readonly privateRepositories?: readonly string[];
+  readonly users?: Readonly<Record<string, User>>;
+}
+
+/** Who somebody is, as far as an Authorization header says; `wrong` for unknown names and wrong passwords. */
+export type Caller = { readonly name: string } | 'anonymous' | 'wrong';
+
+/** Who may read which repository; may be changed at any time. */
+export class Access {
+  readonly privateRepositories: Set<string>;
+  readonly users: Map<string, User>;
+
+  constructor(options: AccessOptions = {}) {
+    this.privateRepositories = new Set(options.privateRepositories);
+    this.users = new Map(Object.entries(options.users ?? {}));
+  }
+
+  /** Reads `Basic` credentials. */
+  callerOf(authorization: string | undefined): Caller {
+    if (authorization === undefined) return 'anonymous';
+    const encoded = /^basic +(?<encoded>\S+)$/i.exec(authorization)?.groups?.['encoded'] ?? '';
+    const [name = '', ...password] = Buffer.from(encoded, 'base64').toString().split(':');
+    return this.login(name, password.join(':'));
+  }
+
+  login(name: string, password: string): Caller {
+    return this.users.get(name)?.password === password ? { name } : 'wrong';
+  }
+
+  mayRead(caller: Caller, repository: string): boolean {
+    if (caller === 'wrong') return false;
+    if (!this.privateRepositories.has(repository)) return true;
+    return caller !== 'anonymous' && this.users.get(caller.name)?.repositories.includes(repository) === true;
+  }
+}
