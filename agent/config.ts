@@ -1,8 +1,17 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ConfigError, type Env, oneOf, optional, parseFlag, parseText, readEnv, variable } from '../service/env.ts';
+import {
+  Problems,
+  type Env,
+  notYet,
+  oneOf,
+  optional,
+  parseFlag,
+  parseText,
+  readEnv,
+  variable,
+} from '../service/env.ts';
 import { LOG_LEVELS } from '../service/log.ts';
-import { type OriginsFile, parseOriginsFile } from '../service/origins-file.ts';
+import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/origins-file.ts';
 import { type Address, isLoopback, parseAddress, parsePercent, parseSize } from '../service/units.ts';
 import { ADMISSION_POLICIES, type AdmissionPolicy } from './admission.ts';
 
@@ -35,6 +44,12 @@ export const AGENT_VARIABLES = {
     'second-request',
     oneOf(...ADMISSION_POLICIES),
   ),
+  CIRC_AGENT_DELIVERY: variable('how blobs reach containerd: relay', 'relay', oneOf('relay')),
+  CIRC_AGENT_TLS_CERT_FILE: notYet('https on the mirror endpoint'),
+  CIRC_AGENT_TLS_KEY_FILE: notYet('https on the mirror endpoint'),
+  CIRC_CONTAINERD_CERTS_DIR: notYet('directory whose hosts.toml files the agent manages'),
+  CIRC_TIER_TOKEN_FILE: notYet("the agent's ServiceAccount token"),
+  CIRC_TLS_CA_FILE: notYet('what is trusted as the shared tier'),
   CIRC_ORIGINS: optional('YAML file of the registries, for names in the path form', parseText),
   CIRC_INSECURE: variable('allow a mirror endpoint beyond loopback', 'false', parseFlag),
   CIRC_LOG_LEVEL: variable(LOG_LEVELS.join(', '), 'info', oneOf(...LOG_LEVELS)),
@@ -42,23 +57,14 @@ export const AGENT_VARIABLES = {
 
 /** @throws ConfigError with every mistake */
 export function readAgentConfig(env: Env): AgentConfig {
-  const values = readEnv(AGENT_VARIABLES, env);
-  const problems: string[] = [];
+  const problems = new Problems();
+  const values = readEnv(AGENT_VARIABLES, env, problems);
   if (!values.CIRC_INSECURE && !isLoopback(values.CIRC_AGENT_LISTEN)) {
-    problems.push(
-      'CIRC_AGENT_LISTEN: expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others',
-    );
+    const expected = 'expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others';
+    problems.add('CIRC_AGENT_LISTEN', expected);
   }
-  let origins = parseOriginsFile('');
-  if (values.CIRC_ORIGINS !== undefined) {
-    try {
-      origins = parseOriginsFile(readFileSync(values.CIRC_ORIGINS, 'utf8'));
-    } catch (error) {
-      if (error instanceof ConfigError) problems.push(...error.problems);
-      else problems.push(`CIRC_ORIGINS: cannot read ${values.CIRC_ORIGINS}: ${String(error)}`);
-    }
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
+  const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(values.CIRC_ORIGINS)) ?? parseOriginsFile('');
+  problems.throwIfAny();
   return {
     listen: values.CIRC_AGENT_LISTEN,
     statusListen: values.CIRC_AGENT_STATUS_LISTEN,

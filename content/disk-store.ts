@@ -187,23 +187,22 @@ export class DiskStore implements ContentStore {
   }
 
   async #reserve(bytes: number): Promise<void> {
-    const { capacityBytes } = this.#options;
-    if (bytes <= capacityBytes) {
-      this.#evict(() => this.usage.bytes + bytes > capacityBytes, 'size');
-      if (this.usage.bytes + bytes <= capacityBytes) {
-        this.#reservedBytes += bytes;
-        this.#unwrittenBytes += bytes;
-        let fits = false;
-        try {
-          fits = await this.#leavesFree();
-        } finally {
-          if (!fits) {
-            this.#reservedBytes -= bytes;
-            this.#unwrittenBytes -= bytes;
-          }
+    const lacking = this.usage.bytes + bytes - this.#options.capacityBytes;
+    if (lacking <= 0 || this.#canEvict(lacking)) {
+      const before = this.#committedBytes;
+      this.#evict(() => before - this.#committedBytes < lacking, 'size');
+      this.#reservedBytes += bytes;
+      this.#unwrittenBytes += bytes;
+      let fits = false;
+      try {
+        fits = await this.#leavesFree();
+      } finally {
+        if (!fits) {
+          this.#reservedBytes -= bytes;
+          this.#unwrittenBytes -= bytes;
         }
-        if (fits) return;
       }
+      if (fits) return;
     }
     throw new OciError('UNAVAILABLE', 'there is no room to store content of this size');
   }
@@ -220,6 +219,16 @@ export class DiskStore implements ContentStore {
     this.#evict(() => lacking > before - this.#committedBytes, 'free-space');
     lacking -= before - this.#committedBytes;
     return lacking <= 0;
+  }
+
+  /** Is there so much that may go? Nothing goes for what has no room in the end. */
+  #canEvict(bytes: number): boolean {
+    let left = bytes;
+    for (const entry of this.#index.rvalues()) {
+      if (entry?.readers === 0) left -= entry.sizeBytes;
+      if (left <= 0) return true;
+    }
+    return false;
   }
 
   #evict(needed: () => boolean, reason: EvictionReason): void {

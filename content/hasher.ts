@@ -28,7 +28,8 @@ export class Hasher implements AsyncDisposable {
   readonly #workers: HashThread[];
   #next = 0;
 
-  constructor(threads = Math.min(4, availableParallelism())) {
+  /** @param threads one core is left to the event loop */
+  constructor(threads = Math.max(1, Math.min(4, availableParallelism() - 1))) {
     this.#workers = Array.from({ length: threads }, () => new HashThread());
   }
 
@@ -44,10 +45,10 @@ export class Hasher implements AsyncDisposable {
   }
 }
 
-/** One worker, started with its first job and again after a crash. */
+/** One worker, started at once, so that the first content does not wait for it, and again after a crash. */
 class HashThread {
   readonly #running = new Map<number, Running>();
-  #worker: Worker | undefined;
+  #worker: Worker | undefined = this.#startWorker();
   #ids = 0;
 
   start(fd: number, algorithm: Algorithm, sizeBytes: number): HashJob {

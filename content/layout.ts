@@ -33,8 +33,8 @@ export class Layout {
 
   /** The digest whose content belongs at `blobs/<path>`; undefined for a file that is not ours. */
   digestAt(path: string): Digest | undefined {
-    const [algorithm, prefix, hex, ...rest] = path.split('/');
+    const [algorithm, , hex] = path.split('/');
     const text = `${algorithm}:${hex}`;
-    return rest.length === 0 && isDigest(text) && hexOf(text).startsWith(prefix ?? '/') ? text : undefined;
+    return isDigest(text) && this.blob(text) === join(this.blobs, path) ? text : undefined;
   }
 }

@@ -10,7 +10,7 @@ export class StreamBuffers {
   readonly #pool: BufferPool;
   #own: Buffer | undefined;
   #isOwnLent = false;
-  #ownReleased: (() => void) | undefined;
+  readonly #waiting = new Set<() => void>();
 
   constructor(pool: BufferPool) {
     this.#pool = pool;
@@ -32,12 +32,16 @@ export class StreamBuffers {
 
   async #untilOwnReleased(signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      signal.addEventListener('abort', abort, { once: true });
-      this.#ownReleased = () => {
+      const wake = (): void => {
         signal.removeEventListener('abort', abort);
         resolve();
       };
+      const abort = (): void => {
+        this.#waiting.delete(wake);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      this.#waiting.add(wake);
     });
   }
 
@@ -52,8 +56,8 @@ export class StreamBuffers {
         if (!lent) return;
         lent = false;
         this.#isOwnLent = false;
-        this.#ownReleased?.();
-        this.#ownReleased = undefined;
+        for (const wake of this.#waiting) wake();
+        this.#waiting.clear();
       },
     };
   }

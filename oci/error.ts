@@ -74,7 +74,7 @@ export class OciError extends Error {
 }
 
 /** Names and codes of Node, its HTTP clients and file system that mean "could not be reached or read now", not "bug". */
-const TRANSPORT_NAMES = ['AbortError', 'TimeoutError', 'HTTPParserError'];
+const TRANSPORT_NAMES = new Set(['AbortError', 'TimeoutError', 'HTTPParserError']);
 const TRANSPORT_CODE =
   /^(E[A-Z]+|EAI_\w+|UND_ERR_\w+|HPE_\w+|ERR_STREAM_\w+|ERR_SOCKET_C\w+|ERR_TLS_\w+|ERR_SSL_\w+|ABORT_ERR|CERT_\w+|DEPTH_ZERO\w+|SELF_SIGNED\w+|UNABLE_TO\w+)$/;
 
@@ -84,7 +84,7 @@ const MAX_CAUSES = 10;
 function isTransport(thrown: unknown): boolean {
   let reason = thrown;
   for (let depth = 0; depth < MAX_CAUSES && reason instanceof Error; depth += 1) {
-    if (TRANSPORT_NAMES.includes(reason.name)) return true;
+    if (TRANSPORT_NAMES.has(reason.name)) return true;
     const code = 'code' in reason ? reason.code : undefined;
     if (typeof code === 'string' && TRANSPORT_CODE.test(code)) return true;
     reason = reason.cause;

@@ -1,6 +1,7 @@
 // circ without a cluster: agent and shared tier in one process, on loopback. For a first look, and for development.
 import { startAgent } from '../agent/agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from '../agent/config.ts';
+import { Problems } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
 import { formatAddress } from '../service/units.ts';
 import { TIER_VARIABLES, readTierConfig } from '../shared-tier/config.ts';
@@ -21,8 +22,12 @@ process.exitCode = await runProgram(
     variables: { ...TIER_VARIABLES, ...AGENT_VARIABLES },
     configure: (env) => {
       const all = { ...EMBEDDED, ...env };
-      const tier = readTierConfig(all);
-      return { tier, agent: readAgentConfig(all), logLevel: tier.logLevel };
+      const problems = new Problems();
+      const tier = problems.attempt('shared tier', () => readTierConfig(all));
+      const agent = problems.attempt('agent', () => readAgentConfig(all));
+      problems.throwIfAny();
+      if (!tier || !agent) throw new Error('a configuration without problems is complete');
+      return { tier, agent, logLevel: tier.logLevel };
     },
     graceMs: 900,
     start: async (config, log) => {

@@ -35,6 +35,16 @@ export function optional<T>(meaning: string, parse: (text: string) => T): Variab
   return { meaning, default: undefined, schema: z.string().transform(checked(parse)).optional() };
 }
 
+/** A variable of the contract that this version does not know yet: to ignore it silently would be worse than to say so. */
+export function notYet(meaning: string): Variable<undefined> {
+  const refuse = z.string().refine(() => false, 'not supported by this version; leave it unset');
+  return {
+    meaning: `${meaning} (not in this version)`,
+    default: undefined,
+    schema: refuse.transform(() => undefined).optional(),
+  };
+}
+
 /** For variables that are one of a few words. */
 export function oneOf<const Word extends string>(...words: Word[]): (text: string) => Word {
   return (text) => {
@@ -55,18 +65,48 @@ export function parseText(text: string): string {
   return text;
 }
 
-/** Reads all variables at once. An empty value counts as unset. @throws ConfigError that lists every mistake */
+/** Collects what is wrong, so that all of it can be told at once. */
+export class Problems {
+  readonly #lines = new Map<string, string>();
+
+  /** Only the first problem with a name is told; the others mostly follow from it. */
+  add(name: string, problem: string): void {
+    if (!this.#lines.has(name)) this.#lines.set(name, `${name}: ${problem}`);
+  }
+
+  /** Runs a part of the configuration's reading; what it finds wrong is added, and undefined returned. */
+  attempt<T>(name: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof ConfigError) for (const line of error.problems) this.#lines.set(line, line);
+      else this.add(name, error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  }
+
+  /** @throws ConfigError if there are any */
+  throwIfAny(): void {
+    if (this.#lines.size > 0) throw new ConfigError([...this.#lines.values()]);
+  }
+}
+
+/**
+ * Reads all variables at once. An empty value counts as unset. What is wrong is added to the problems and replaced by
+ * its default, so that the rest can be checked as well.
+ */
 export function readEnv<Variables extends Record<string, Variable<unknown>>>(
   variables: Variables,
   env: Env,
+  problems: Problems,
 ): Values<Variables> {
-  const schema = z.object(Object.fromEntries(Object.entries(variables).map(([name, each]) => [name, each.schema])));
-  const given = Object.fromEntries(Object.entries(env).filter(([name, text]) => name in variables && text !== ''));
-  const result = schema.safeParse(given);
-  if (!result.success) {
-    throw new ConfigError(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
-  }
-  return result.data as Values<Variables>;
+  const values = Object.entries(variables).map(([name, { schema }]) => {
+    const result = schema.safeParse(env[name] === '' ? undefined : env[name]);
+    if (result.success) return [name, result.data];
+    for (const { message } of result.error.issues) problems.add(name, message);
+    return [name, schema.parse(undefined)];
+  });
+  return Object.fromEntries(values) as Values<Variables>;
 }
 
 /** The lines of `--help`. */

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { RegistryNames } from '../oci/request.ts';
-import { type Registry, parseRegistry } from '../oci/reference.ts';
+import { parseRegistry } from '../oci/reference.ts';
 import { ConfigError } from './env.ts';
 import { parseBandwidth, parseDuration } from './units.ts';
 
@@ -31,6 +32,8 @@ const listedRegistry = z.strictObject({
   tagTtl: text('a duration such as 60s', parseDuration).transform(parseDuration).default(0),
   /** Connections to one host of this registry. */
   maxConnections: z.int().min(1).max(256).default(16),
+  /** Not used by this version. */
+  credentialsFile: z.string().optional(),
   /** Bytes a second that all downloads from it take together. */
   bandwidth: text('a bandwidth such as 200MiB/s', parseBandwidth).transform(parseBandwidth).optional(),
 });
@@ -43,17 +46,14 @@ const originsFile = z.strictObject({
     .array(z.union([z.cidrv4(), z.cidrv6()], { error: 'expected a network such as 10.0.0.0/8' }))
     .default([]),
   proxy: url.optional(),
+  /** Not used by this version. */
+  push: z.enum(['listed', 'any', 'none']).optional(),
+  /** Not used by this version. */
+  whenOriginIsDown: z.enum(['serve-public', 'refuse']).optional(),
   registries: z
-    .record(z.string(), listedRegistry.prefault({}))
+    .record(text('a key of the form host or host:port', parseRegistry), listedRegistry.prefault({}))
     .default({})
-    .transform((entries, context) => {
-      const listed = new Map<Registry, ListedRegistry>();
-      for (const [key, entry] of Object.entries(entries)) {
-        if (succeeds(() => parseRegistry(key))) listed.set(parseRegistry(key), entry);
-        else context.addIssue({ code: 'custom', path: [key], message: 'expected a key of the form host or host:port' });
-      }
-      return listed;
-    }),
+    .transform((entries) => new Map(Object.entries(entries).map(([key, entry]) => [parseRegistry(key), entry]))),
 });
 
 /**
@@ -71,8 +71,22 @@ export function parseOriginsFile(yaml: string): OriginsFile {
   const result = originsFile.safeParse(value ?? {});
   if (result.success) return result.data;
   throw new ConfigError(
-    result.error.issues.map((issue) => `CIRC_ORIGINS: ${[...issue.path, ''].join('.').slice(0, -1)}: ${issue.message}`),
+    result.error.issues.map(({ path, message }) =>
+      ['CIRC_ORIGINS', path.join('.'), message].filter(Boolean).join(': '),
+    ),
   );
+}
+
+/** Reads the file that `CIRC_ORIGINS` names; without one, the defaults. @throws ConfigError as `parseOriginsFile` */
+export function readOriginsFile(path: string | undefined): OriginsFile {
+  return parseOriginsFile(path === undefined ? '' : readFileSync(path, 'utf8'));
+}
+
+/** Keys of the contract that were given and have no effect yet; the program warns of them. */
+export function unusedKeys(file: OriginsFile): string[] {
+  const keys = (['push', 'whenOriginIsDown'] as const).filter((key) => file[key] !== undefined);
+  const listed = [...file.registries].filter(([, entry]) => entry.credentialsFile !== undefined);
+  return [...keys, ...listed.map(([name]) => `registries.${name}.credentialsFile`)];
 }
 
 /** How requests without `ns` are read. */

@@ -60,6 +60,8 @@ export async function runProgram<Config extends { logLevel: string }>(
     return 1;
   } finally {
     await flushLogger(log);
+    // Whatever is still open then must not hold the end up; unref: nothing to do when nothing is.
+    setTimeout(() => process.exit(), 100).unref();
   }
 }
 

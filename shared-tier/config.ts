@@ -2,9 +2,19 @@ import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Registry } from '../oci/reference.ts';
-import { ConfigError, type Env, oneOf, optional, parseFlag, parseText, readEnv, variable } from '../service/env.ts';
+import {
+  Problems,
+  type Env,
+  notYet,
+  oneOf,
+  optional,
+  parseFlag,
+  parseText,
+  readEnv,
+  variable,
+} from '../service/env.ts';
 import { LOG_LEVELS } from '../service/log.ts';
-import { type OriginsFile, parseOriginsFile } from '../service/origins-file.ts';
+import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/origins-file.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
 
 export interface TierConfig {
@@ -37,6 +47,13 @@ export const TIER_VARIABLES = {
   CIRC_TIER_LEASES: variable('where singleflight leases live: memory (one replica)', 'memory', oneOf('memory')),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
+  CIRC_TIER_LEASE_DURATION: notYet('duration of a lease'),
+  CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
+  CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
+  CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
+  CIRC_TIER_CLIENTS: notYet('who may call gRPC'),
+  CIRC_TLS_CERT_FILE: notYet('TLS of gRPC and HTTP'),
+  CIRC_TLS_KEY_FILE: notYet('TLS of gRPC and HTTP'),
   CIRC_ORIGINS: optional('YAML file: which registries may be reached, and how', parseText),
   CIRC_INSECURE: variable('allow listeners beyond loopback without TLS and identity', 'false', parseFlag),
   CIRC_LOG_LEVEL: variable(LOG_LEVELS.join(', '), 'info', oneOf(...LOG_LEVELS)),
@@ -45,50 +62,30 @@ export const TIER_VARIABLES = {
 
 /** @throws ConfigError with every mistake */
 export function readTierConfig(env: Env): TierConfig {
-  const values = readEnv(TIER_VARIABLES, env);
-  const problems: string[] = [];
-  const read = (name: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      problems.push(`${name}: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
-      return Buffer.alloc(MIN_KEY_BYTES);
-    }
-  };
+  const problems = new Problems();
+  const values = readEnv(TIER_VARIABLES, env, problems);
+  const { CIRC_ORIGINS: originsPath, CIRC_TIER_KEY_FILE: keyPath } = values;
 
-  const listeners = {
-    CIRC_TIER_GRPC_LISTEN: values.CIRC_TIER_GRPC_LISTEN,
-    CIRC_TIER_HTTP_LISTEN: values.CIRC_TIER_HTTP_LISTEN,
-    CIRC_TIER_STATUS_LISTEN: values.CIRC_TIER_STATUS_LISTEN,
-  };
-  for (const [name, address] of Object.entries(listeners)) {
-    // The status port shows counters only; the others carry content, and later credentials.
-    if (!values.CIRC_INSECURE && name !== 'CIRC_TIER_STATUS_LISTEN' && !isLoopback(address)) {
-      problems.push(`${name}: expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others`);
+  // The status port shows counters only; the others carry content, and later credentials.
+  for (const name of ['CIRC_TIER_GRPC_LISTEN', 'CIRC_TIER_HTTP_LISTEN'] as const) {
+    if (!values.CIRC_INSECURE && !isLoopback(values[name])) {
+      problems.add(name, 'expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others');
     }
   }
-
   const masterKey =
-    values.CIRC_TIER_KEY_FILE === undefined
+    keyPath === undefined
       ? randomBytes(MIN_KEY_BYTES)
-      : read('CIRC_TIER_KEY_FILE', values.CIRC_TIER_KEY_FILE);
-  if (masterKey.length < MIN_KEY_BYTES) problems.push(`CIRC_TIER_KEY_FILE: expected at least ${MIN_KEY_BYTES} bytes`);
+      : (problems.attempt('CIRC_TIER_KEY_FILE', () => readFileSync(keyPath)) ?? randomBytes(MIN_KEY_BYTES));
+  if (masterKey.length < MIN_KEY_BYTES) problems.add('CIRC_TIER_KEY_FILE', `expected at least ${MIN_KEY_BYTES} bytes`);
 
-  let origins = parseOriginsFile('');
+  const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
-  if (values.CIRC_ORIGINS !== undefined) {
-    const text = read('CIRC_ORIGINS', values.CIRC_ORIGINS).toString('utf8');
-    try {
-      origins = parseOriginsFile(text.replaceAll('\0', ''));
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      problems.push(...error.problems);
-    }
-  }
   for (const [registry, { ca }] of origins.registries) {
-    if (ca !== undefined) cas.set(registry, read(`CIRC_ORIGINS: registries.${registry}.ca`, ca).toString('utf8'));
+    if (ca === undefined) continue;
+    const pem = problems.attempt(`CIRC_ORIGINS: registries.${registry}.ca`, () => readFileSync(ca, 'utf8'));
+    if (pem !== undefined) cas.set(registry, pem);
   }
-  if (problems.length > 0) throw new ConfigError(problems);
+  problems.throwIfAny();
 
   const { CIRC_TIER_HTTP_LISTEN: httpListen, POD_IP: podIp } = values;
   return {

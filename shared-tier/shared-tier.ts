@@ -5,7 +5,7 @@ import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
 import { createOciServer } from '../service/oci-server.ts';
-import { registryNames } from '../service/origins-file.ts';
+import { registryNames, unusedKeys } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { type Address, formatAddress } from '../service/units.ts';
@@ -39,6 +39,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     storeBytes: () => store.usage.bytes,
   });
   if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
+  const unused = unusedKeys(config.origins);
+  if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
   const pool = new BufferPool();

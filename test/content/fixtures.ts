@@ -98,9 +98,12 @@ export async function diskStore(options: Partial<DiskStoreOptions> = {}): Promis
   };
 }
 
-/** Every file below a directory, as sorted paths relative to it. */
-export async function filesIn(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
-  return files.map((path) => path.slice(directory.length + 1)).toSorted();
+/** Every file and link below a directory, as sorted paths relative to it. */
+export async function filesIn(directory: string, below = ''): Promise<string[]> {
+  const entries = await readdir(join(directory, below), { withFileTypes: true });
+  const paths = entries.map(async (entry) => {
+    const path = join(below, entry.name);
+    return entry.isDirectory() ? await filesIn(directory, path) : [path];
+  });
+  return (await Promise.all(paths)).flat().toSorted();
 }

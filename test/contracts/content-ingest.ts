@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import type { Ingest } from '../../content/store.ts';
 import { OciError } from '../../oci/error.ts';
@@ -33,7 +33,9 @@ export function ingestContract(make: MakeStore): void {
         await using follower = ingest.follow();
         const reading = startReading(follower);
         const edges = [0, ...at.toSorted((a, b) => a - b), bytes.length];
-        const segments = edges.slice(1).map((end, index) => ({ start: edges[index] ?? 0, end, key: keys.next().value }));
+        const segments = edges
+          .slice(1)
+          .map((end, index) => ({ start: edges[index] ?? 0, end, key: keys.next().value }));
         await Promise.all(
           segments.toSorted((a, b) => a.key - b.key).map(({ start, end }) => writePart(ingest, bytes, start, end)),
         );
@@ -149,7 +151,9 @@ export function ingestContract(make: MakeStore): void {
     const starts = [0, 5, MIB, end - 2, end - 1];
     const readings = starts.map((start) => startReading(follower, { range: { start, end } }));
     await ingest.write(0, [wrong]);
-    await vi.waitFor(() => expect(readings.map((one, at) => one.receivedBytes + (starts[at] ?? 0))).toEqual(starts.map(() => end - 1)));
+    await vi.waitFor(() =>
+      expect(readings.map((one, at) => one.receivedBytes + (starts[at] ?? 0))).toEqual(starts.map(() => end - 1)),
+    );
     await expect(ingest.commit()).rejects.toMatchObject({ code: 'CORRUPT' });
     for (const { result } of readings) await expect(result).rejects.toMatchObject({ code: 'CORRUPT' });
     expect(readings.map((one, at) => one.receivedBytes + (starts[at] ?? 0))).toEqual(starts.map(() => end - 1));

@@ -44,6 +44,7 @@ test('a shared tier killed in the middle of a pull breaks neither that pull nor 
   await lab.network.limitUplink(lab.originNode, undefined);
   await pull;
   await expectComplete(lab, images.big, blobs);
+  expect(await blobReaders(lab)).toContain(lab.node.address);
 
   await using tier = await lab.restartTier();
   await expect.poll(async () => (await askAgent(lab)).status, { timeout: 20_000 }).toBe(200);
@@ -59,7 +60,7 @@ test('a shared tier killed in the middle of a pull breaks neither that pull nor 
 
 async function askAgent(lab: Lab): Promise<{ status: number; durationMs: number }> {
   const path = images.debian.replace(':', '/manifests/');
-  return await get(lab.node, `${AGENT_URL}/v2/${path}?ns=${REGISTRY}`);
+  return await get(lab.node, `${AGENT_URL}/v2/${path}?ns=${REGISTRY}`, 'application/vnd.oci.image.manifest.v1+json');
 }
 
 /** Addresses that have read blobs from the origin. */

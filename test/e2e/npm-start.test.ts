@@ -8,14 +8,12 @@ import { ensureImages, images } from '../../scripts/lab/images.ts';
 import { logTails, REGISTRY } from '../../scripts/lab/lab.ts';
 import { Namespace } from '../../scripts/lab/network.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
-import { startRegistry } from '../../scripts/lab/registry.ts';
+import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 
 test('crane pulls through both programs in one process', async () => {
   await using house = await startEmbedded();
-  const { namespace, directory, registry } = house;
-  const crane = async (...args: string[]): Promise<string> =>
-    (await namespace.run([toolPath('crane'), ...args], { env: { HOME: directory } })).stdout.trim();
+  const { crane, registry } = house;
   const digest = await crane('digest', `${registry.address}/${images.debian}`);
   for (const port of [5050, 5061]) {
     const reference = `127.0.0.1:${port}/${REGISTRY}/${images.debian}`;
@@ -24,13 +22,19 @@ test('crane pulls through both programs in one process', async () => {
   }
 });
 
-test('Ctrl-C ends it within a second, also with connections open', async () => {
+test('Ctrl-C ends it within a second, also with connections open and a download going on', async () => {
   await using house = await startEmbedded();
+  const manifest = await house.crane('manifest', `${house.registry.address}/${images.big}`);
+  const { layers } = JSON.parse(manifest) as { layers: [{ digest: string }] };
+  const repository = images.big.slice(0, images.big.indexOf(':'));
+  const paths = ['/v2/', `/v2/${REGISTRY}/${repository}/blobs/${layers[0].digest}`];
   await using client = await Daemon.start({
-    argv: house.namespace.command([process.execPath, '--eval', HOLD_CONNECTIONS]),
+    argv: house.namespace.command([process.execPath, '--eval', HOLD_CONNECTIONS, ...paths]),
     logFile: join(house.logs, 'client.log'),
   });
-  await client.until('connected', async () => (await client.log()).includes('all answered'));
+  await client.until('answered', async () => (await client.log()).endsWith('all\n'));
+  // The shared tier asks everybody at /v2/ for credentials.
+  expect((await client.log()).split('\n').toSorted()).toEqual(['', '200', '200', '200', '401', 'all']);
   const start = performance.now();
   house.program.daemon.signal('SIGINT');
   const exit = await house.program.daemon.ended;
@@ -38,24 +42,28 @@ test('Ctrl-C ends it within a second, also with connections open', async () => {
   expect(exit.signal).toBeNull();
 });
 
-/** Keeps a connection open to each HTTP port after its first answer. */
+/** Opens a connection to each HTTP port for each path, and reads the first bytes of the answer only. */
 const HOLD_CONNECTIONS = `
-  let answers = 0;
-  for (const port of [5050, 5061]) {
-    require('node:net').connect(port, '127.0.0.1')
-      .on('data', () => { if (++answers === 2) console.log('all answered'); })
-      .on('error', () => {})
-      .write('GET /v2/ HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n');
+  const requests = process.argv.slice(1).flatMap((path) => [5050, 5061].map((port) => ({ path, port })));
+  let waiting = requests.length;
+  for (const { path, port } of requests) {
+    const socket = require('node:net').connect(port, '127.0.0.1');
+    socket.write('GET ' + path + ' HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n');
+    socket.on('error', () => {}).once('data', (head) => {
+      socket.pause();
+      console.log(String(head).slice(9, 12));
+      if (--waiting === 0) console.log('all');
+    });
   }
   setInterval(() => {}, 1000);
 `;
 
 interface Embedded extends AsyncDisposable {
   readonly namespace: Namespace;
-  readonly directory: string;
   readonly logs: string;
-  readonly registry: { readonly address: string };
+  readonly registry: Registry;
   readonly program: Program;
+  readonly crane: (...args: readonly string[]) => Promise<string>;
 }
 
 /** What `npm start` starts, with a registry beside it, on a loopback of its own. */
@@ -85,10 +93,11 @@ async function startEmbedded(): Promise<Embedded> {
   const running = stack.move();
   return {
     namespace,
-    directory,
     logs,
     registry,
     program,
+    crane: async (...args) =>
+      (await namespace.run([toolPath('crane'), ...args], { env: { HOME: directory } })).stdout.trim(),
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };
 }

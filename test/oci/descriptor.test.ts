@@ -1,6 +1,12 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MANIFEST_MEDIA_TYPES, MAX_MANIFEST_BYTES, isManifestMediaType, parseManifestLinks } from '../../oci/descriptor.ts';
+import {
+  type ManifestLinks,
+  MANIFEST_MEDIA_TYPES,
+  MAX_MANIFEST_BYTES,
+  isManifestMediaType,
+  parseManifestLinks,
+} from '../../oci/descriptor.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 
@@ -74,10 +80,9 @@ describe('parseManifestLinks', () => {
   });
 
   test('judges a media type given twice by the one that other JSON readers take, the last', () => {
-    const twice = (first: string, last: string): Uint8Array =>
-      Buffer.from(`{"mediaType":"${first}","mediaType":"${last}","layers":[]}`);
-    expect(() => parseManifestLinks(twice(OCI_IMAGE, OCI_INDEX), OCI_IMAGE)).toThrow(corrupt());
-    expect(parseManifestLinks(twice(OCI_INDEX, OCI_IMAGE), OCI_IMAGE).blobs).toEqual([]);
+    const [right, wrong] = [`"mediaType":"${OCI_IMAGE}"`, `"mediaType":"${OCI_INDEX}"`];
+    expect(() => parseManifestLinks(Buffer.from(`{${right},${wrong}}`), OCI_IMAGE)).toThrow(corrupt());
+    expect(parseManifestLinks(Buffer.from(`{${wrong},${right}}`), OCI_IMAGE).blobs).toEqual([]);
   });
 
   test.each([
@@ -159,15 +164,11 @@ describe('parseManifestLinks', () => {
     );
     fc.assert(
       fc.property(document, fc.constantFrom(...MANIFEST_MEDIA_TYPES), (value, mediaType) => {
-        try {
-          const { manifests, blobs } = parse(value, mediaType);
-          for (const { digest, sizeBytes } of [...manifests, ...blobs]) {
-            expect([digest, Number.isSafeInteger(sizeBytes) && sizeBytes >= 0]).toEqual([A, true]);
-          }
-          expect(manifests.length * blobs.length).toBe(0);
-        } catch (error) {
-          expect(error).toEqual(corrupt());
+        const { manifests, blobs } = parsedOrNothing(value, mediaType);
+        for (const { digest, sizeBytes } of [...manifests, ...blobs]) {
+          expect([digest, Number.isSafeInteger(sizeBytes) && sizeBytes >= 0]).toEqual([A, true]);
         }
+        expect(manifests.length * blobs.length).toBe(0);
       }),
     );
   });
@@ -183,7 +184,16 @@ describe('parseManifestLinks', () => {
   });
 });
 
-function parse(value: unknown, mediaType: string): ReturnType<typeof parseManifestLinks> {
+function parsedOrNothing(value: unknown, mediaType: string): ManifestLinks {
+  try {
+    return parse(value, mediaType);
+  } catch (error) {
+    if (error instanceof OciError && error.code === 'CORRUPT') return { manifests: [], blobs: [] };
+    throw error;
+  }
+}
+
+function parse(value: unknown, mediaType: string): ManifestLinks {
   return parseManifestLinks(Buffer.from(JSON.stringify(value)), mediaType);
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { algorithmOf, digestOf, hexOf, isDigest, parseDigest } from '../../oci/digest.ts';
 
@@ -51,16 +51,22 @@ describe('parseDigest', () => {
 describe('digestOf', () => {
   test('is what the system of hashes says, and can be taken apart again', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom('sha256' as const, 'sha512' as const), (bytes, of) => {
-        const digest = digestOf(bytes, of);
-        expect(parseDigest(digest)).toBe(digest);
-        expect(algorithmOf(digest)).toBe(of);
-        expect(hexOf(digest)).toBe(createHash(of).update(bytes).digest('hex'));
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.constantFrom('sha256' as const, 'sha512' as const),
+        (bytes, of) => {
+          const digest = digestOf(bytes, of);
+          expect(parseDigest(digest)).toBe(digest);
+          expect(algorithmOf(digest)).toBe(of);
+          expect(hexOf(digest)).toBe(createHash(of).update(bytes).digest('hex'));
+        },
+      ),
     );
   });
 
   test('is sha256 unless told otherwise', () => {
-    expect(digestOf(Buffer.from('abc'))).toBe('sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+    expect(digestOf(Buffer.from('abc'))).toBe(
+      'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+    );
   });
 });

@@ -130,9 +130,12 @@ describe('OciError.from', () => {
     ['a failed argument check of Node', thrownBy(() => Buffer.alloc(-1))],
     ['an invalid URL', thrownBy(() => new URL('password'))],
     ['broken JSON', thrownBy(() => JSON.parse('{"password"') as unknown)],
-    ['a full stack', thrownBy(function again(): void {
+    [
+      'a full stack',
+      thrownBy(function again(): void {
         again();
-      })],
+      }),
+    ],
     ['text', 'password'],
     ['an object', { code: 'ECONNRESET', message: 'password' }],
     ['undefined', undefined],

@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { Hasher } from '../../content/hasher.ts';
+import type { Algorithm } from '../../oci/digest.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
+import { MIB, sample } from './fixtures.ts';
+
+describe('Hasher', () => {
+  test.each(['sha256', 'sha512'] as const)('hashes a large file as it grows, by %s', async (algorithm) => {
+    await using fixture = await begin();
+    const { bytes } = sample(9 * MIB + 13);
+    const job = fixture.hasher.start(fixture.file.fd, algorithm, bytes.length);
+    for (const [start, end] of [
+      [0, 1],
+      [1, 3 * MIB],
+      [3 * MIB, 3 * MIB],
+      [3 * MIB, 9 * MIB + 12],
+      [9 * MIB + 12, bytes.length],
+    ] as const) {
+      await fixture.file.write(bytes, start, end - start, start);
+      job.advance(end);
+    }
+    expect(await job.result).toBe(createHash(algorithm).update(bytes).digest('hex'));
+  });
+
+  test('hashes many files at once, each in its own order', async () => {
+    await using fixture = await begin(2);
+    const { bytes } = sample(2 * MIB);
+    await fixture.file.write(bytes);
+    const sizes = Array.from({ length: 40 }, (_, at) => at * 50_001);
+    const jobs = sizes.map((size) => fixture.hasher.start(fixture.file.fd, 'sha256', size));
+    for (const [at, job] of jobs.entries()) job.advance(Math.floor((sizes[at] ?? 0) / 2));
+    for (const [at, job] of jobs.entries()) job.advance(sizes[at] ?? 0);
+    expect(await Promise.all(jobs.map(({ result }) => result))).toEqual(
+      sizes.map((size) => createHash('sha256').update(bytes.subarray(0, size)).digest('hex')),
+    );
+  });
+
+  test('knows the hash of nothing without reading', async () => {
+    await using hasher = new Hasher(1);
+    expect(await hasher.start(-1, 'sha256', 0).result).toBe(createHash('sha256').digest('hex'));
+  });
+
+  test('says that a result is unavailable when its job is cancelled', async () => {
+    await using fixture = await begin();
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
+    await job.cancel();
+    await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await job.cancel();
+    job.advance(10);
+    expect(await fixture.hasher.start(fixture.file.fd, 'sha256', 0).result).toHaveLength(64);
+  });
+
+  test('does not use the file any more after a cancel in the middle of it', async () => {
+    await using fixture = await begin();
+    const { bytes } = sample(16 * MIB);
+    await fixture.file.write(bytes);
+    const other = await open(join(fixture.directory, 'other'), 'wx+');
+    await other.write(sample(MIB, 1).bytes);
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', bytes.length);
+    job.advance(bytes.length);
+    await job.cancel();
+    await fixture.file.close();
+    const again = fixture.hasher.start(other.fd, 'sha256', MIB);
+    again.advance(MIB);
+    expect(await again.result).toBe(createHash('sha256').update(sample(MIB, 1).bytes).digest('hex'));
+    await other.close();
+    await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('leaves a finished result as it is when it is cancelled afterwards', async () => {
+    await using fixture = await begin();
+    await fixture.file.write('abc');
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
+    job.advance(3);
+    const hex = await job.result;
+    await job.cancel();
+    expect(await job.result).toBe(hex);
+  });
+
+  test.each([
+    ['that is not open', -1],
+    ['that never was', 999_999],
+  ])('says that a result is unavailable for a file descriptor %s', async (_, fd) => {
+    await using hasher = new Hasher(1);
+    const job = hasher.start(fd, 'sha256', 10);
+    job.advance(10);
+    await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await job.cancel();
+  });
+
+  test('says that a result is unavailable when the file is shorter than it was told', async () => {
+    await using fixture = await begin();
+    await fixture.file.write('abc');
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
+    job.advance(10);
+    await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('works on after its thread has crashed', async () => {
+    await using fixture = await begin();
+    await fixture.file.write('abc');
+    const victim = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
+    const crash = fixture.hasher.start(fixture.file.fd, 'no such algorithm' as Algorithm, 3);
+    await expect(crash.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(victim.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await crash.cancel();
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
+    job.advance(3);
+    expect(await job.result).toBe(createHash('sha256').update('abc').digest('hex'));
+  });
+
+  test('ends its jobs when it is disposed', async () => {
+    await using fixture = await begin();
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
+    await fixture.hasher[Symbol.asyncDispose]();
+    await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await job.cancel();
+  });
+
+  test('may be disposed without having worked', async () => {
+    const hasher = new Hasher();
+    await expect(hasher[Symbol.asyncDispose]()).resolves.toBeUndefined();
+  });
+
+  test('leaves no file descriptors behind', async () => {
+    await using fixture = await begin();
+    const before = await descriptors();
+    {
+      await using hasher = new Hasher(2);
+      await Promise.all([1, 2, 3].map(() => hasher.start(-1, 'sha256', 0).result));
+    }
+    await vi.waitFor(async () => expect(await descriptors()).toBeLessThanOrEqual(before));
+    expect(fixture.file.fd).toBeGreaterThan(0);
+  });
+});
+
+interface HasherFixture extends AsyncDisposable {
+  readonly hasher: Hasher;
+  readonly file: FileHandle;
+  readonly directory: string;
+}
+
+async function begin(threads = 1): Promise<HasherFixture> {
+  const directory = await tmpDir();
+  const file = await open(join(directory.path, 'file'), 'wx+');
+  const hasher = new Hasher(threads);
+  return {
+    hasher,
+    file,
+    directory: directory.path,
+    [Symbol.asyncDispose]: async () => {
+      await hasher[Symbol.asyncDispose]();
+      await file.close();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function descriptors(): Promise<number> {
+  return (await readdir('/proc/self/fd')).length;
+}
