@@ -31,7 +31,11 @@ export class Fills implements AsyncDisposable {
     if (!ingest || ingest.gaps({ start: 0, end: position }).some(({ start }) => position - start > AHEAD_BYTES)) {
       return undefined;
     }
-    return ingest.follow();
+    try {
+      return ingest.follow();
+    } catch {
+      return undefined; // it has just ended; the tier serves
+    }
   }
 
   /** Begins to copy the blob, unless that runs already. Goes on though its readers leave: it is the node's copy. */

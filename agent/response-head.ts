@@ -20,10 +20,8 @@ const END = Buffer.from('\r\n\r\n');
  */
 export function parseResponseHead(bytes: Buffer): ResponseHead | undefined {
   const end = bytes.indexOf(END);
-  if (end < 0) {
-    if (bytes.length > MAX_HEAD_BYTES) throw unusable('its head is too long');
-    return undefined;
-  }
+  if ((end < 0 ? bytes.length : end) > MAX_HEAD_BYTES) throw unusable('its head is too long');
+  if (end < 0) return undefined;
   const [statusLine = '', ...lines] = bytes.toString('latin1', 0, end).split('\r\n');
   const status = /^HTTP\/1\.1 (\d{3})(?: |$)/.exec(statusLine)?.[1];
   const headers = lines.map((line) => /^([\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line));

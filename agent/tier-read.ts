@@ -8,11 +8,13 @@ import { parseResponseHead } from './response-head.ts';
 export interface TierReadOptions {
   readonly pool: BufferPool;
   readonly signal: AbortSignal;
+  /** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
+  readonly headMs?: number;
+  /** Without a byte. The tier itself gives an origin up after 10 s and resumes; the default leaves it the time for that. */
+  readonly silenceMs?: number;
 }
 
-/** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
 const HEAD_MS = 4_000;
-/** The tier itself gives an origin up after 10 s of silence and resumes; this leaves it the time for that. */
 const SILENCE_MS = 15_000;
 const OWN_BYTES = 16 * 1024;
 const NO_BYTES = Buffer.alloc(1);
@@ -40,6 +42,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   readonly #pool: BufferPool;
   readonly #signal: AbortSignal;
   readonly #lengthBytes: number;
+  readonly #silenceMs: number;
   #receivedBytes = 0;
   /** What has come of the head; undefined once it is whole. */
   #head: Buffer | undefined = Buffer.alloc(0);
@@ -49,14 +52,17 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   readonly #own: { buffer: Buffer | undefined; isLent: boolean } = { buffer: undefined, isLent: false };
   readonly #queue: Chunk[] = [];
   #outstanding = 0;
+  #isPaused = false;
   #isClosed = false;
   #failure: OciError | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(url: URL, range: ByteRange, { pool, signal }: TierReadOptions) {
+  constructor(url: URL, range: ByteRange, options: TierReadOptions) {
+    const { pool, signal, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
     this.#pool = pool;
     this.#signal = signal;
     this.#lengthBytes = range.end - range.start;
+    this.#silenceMs = silenceMs;
     this.answered = this.#answer.promise;
     this.#socket = connect({
       host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
@@ -68,7 +74,8 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       },
     });
     this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(HEAD_MS, () => this.#silent());
+    this.#socket.setTimeout(headMs);
+    this.#socket.on('timeout', () => this.#silent());
     this.#socket.on('error', (cause) => this.#fail(brokenOff(cause)));
     this.#socket.on('close', () => this.#fail(brokenOff(undefined)));
     signal.addEventListener('abort', this.#aborted, { once: true });
@@ -124,7 +131,15 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
     } catch (error) {
       this.#fail(OciError.from(error));
     }
-    return this.#mayRead();
+    this.#isPaused = !this.#mayRead();
+    return !this.#isPaused;
+  }
+
+  /** The tier's silence begins anew: while the consumer took its time, nothing was asked of the tier. */
+  #resume(): void {
+    this.#isPaused = false;
+    this.#socket.setTimeout(this.#silenceMs);
+    this.#socket.resume();
   }
 
   #enqueue(buffer: PooledBuffer, body: Buffer): void {
@@ -139,7 +154,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       isOut = false;
       this.#outstanding -= 1;
       buffer.release();
-      if (this.#mayRead()) this.#socket.resume();
+      if (this.#isPaused && this.#mayRead()) this.#resume();
     };
     this.#queue.push({ bytes: body, release });
     this.#wake?.();
@@ -165,7 +180,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
     }
     this.#head = undefined;
-    this.#socket.setTimeout(SILENCE_MS);
+    this.#socket.setTimeout(this.#silenceMs);
     this.#answer.resolve(undefined);
     return bytes.subarray(head.bodyStart - known.length);
   }
@@ -173,7 +188,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** A consumer that takes its time is no silence of the tier's. */
   #silent(): void {
     if (this.#head || this.#mayRead()) this.#fail(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
-    else this.#socket.setTimeout(SILENCE_MS);
+    else this.#socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));

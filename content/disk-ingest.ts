@@ -90,6 +90,9 @@ export class DiskIngest implements Ingest {
   }
 
   follow(): Content {
+    if (this.#failure) throw this.#failure;
+    // Its last reader has gone a moment ago: the store has it.
+    if (this.#fileClosed) throw new OciError('UNAVAILABLE', 'this ingest has ended');
     this.#countReader(1);
     let open = true;
     return {

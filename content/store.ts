@@ -71,7 +71,7 @@ export interface Ingest extends AsyncDisposable {
   /** Positions that readers wait for and that are not there yet. */
   wanted(): number[];
 
-  /** A reader that follows while the content grows. */
+  /** A reader that follows while the content grows. @throws OciError UNAVAILABLE, or what failed it, after the end */
   follow(): Content;
 
   /** Waits for the verification of what was written, makes it durable and visible. @throws OciError CORRUPT, UNAVAILABLE */

@@ -62,6 +62,18 @@ export function parseManifestLinks(bytes: Uint8Array, mediaType: string): Manife
   };
 }
 
+/**
+ * The media type of a manifest: what its registry says, or, of registries that say `application/json` or nothing of
+ * use, what the manifest says itself.
+ *
+ * @throws OciError CORRUPT when the bytes are no JSON object
+ */
+export function manifestMediaType(bytes: Uint8Array, told: string): string {
+  if (isManifestMediaType(told)) return told;
+  const inside = parseObject(bytes)['mediaType'];
+  return typeof inside === 'string' && isManifestMediaType(inside) ? inside : told;
+}
+
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {

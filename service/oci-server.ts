@@ -2,32 +2,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, resolveRange } from '../oci/range.ts';
-import {
-  type BlobRequest,
-  type ManifestRequest,
-  type OciRequest,
-  type RegistryNames,
-  parseRequest,
-} from '../oci/request.ts';
-import type { OciSource, Outcome } from './oci-source.ts';
+import { type BlobRequest, type ManifestRequest, type RegistryNames, parseRequest } from '../oci/request.ts';
+import { Exchange, type RequestReport } from './exchange.ts';
+import { inTime } from './in-time.ts';
+import type { OciSource } from './oci-source.ts';
 import { sendChunks } from './send.ts';
-
-/** What became of one request, for the log and the metrics. */
-export interface RequestReport {
-  readonly request: OciRequest | undefined;
-  readonly method: string;
-  readonly status: number;
-  readonly outcome: Outcome;
-  readonly bytes: number;
-  readonly durationMs: number;
-  /** Until the first byte of a blob's body was handed to the socket; undefined for other requests. */
-  readonly firstByteMs: number | undefined;
-  readonly error: OciError | undefined;
-}
 
 export interface OciServerOptions {
   readonly source: OciSource;
   readonly names: RegistryNames;
+  /**
+   * `WWW-Authenticate` with which `/v2/` is answered to who sends no credentials: skopeo, podman and buildah send theirs
+   * only then. Absent: always 200, because the Docker daemon gives up a mirror that challenges there.
+   */
+  readonly challenge?: string;
   /** One call a request. Must not throw. */
   readonly report: (report: RequestReport) => void;
 }
@@ -36,7 +24,8 @@ export interface OciServerOptions {
 const IDLE_MS = 60_000;
 
 /** The read side of the distribution API over a source. */
-export function createOciServer({ source, names, report }: OciServerOptions): FastifyInstance {
+export function createOciServer({ source: slow, names, challenge, report }: OciServerOptions): FastifyInstance {
+  const source = inTime(slow);
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -67,6 +56,9 @@ export function createOciServer({ source, names, report }: OciServerOptions): Fa
       exchange.request = request;
       switch (request.kind) {
         case 'ping':
+          if (challenge !== undefined && raw.headers.authorization === undefined) {
+            throw new OciError('UNAUTHORIZED', 'credentials are taken here', { challenge });
+          }
           exchange.outcome = 'node-hit';
           exchange.send(200, { 'content-type': 'application/json' }, Buffer.from('{}'));
           break;
@@ -140,76 +132,4 @@ export function createOciServer({ source, names, report }: OciServerOptions): Fa
   };
 
   return app;
-}
-
-/** One request and its answer, and what is to be reported of them. */
-class Exchange {
-  readonly response: ServerResponse;
-  readonly isHead: boolean;
-  /** Aborted when the client hangs up. */
-  readonly signal: AbortSignal;
-  request: OciRequest | undefined;
-  outcome: Outcome = 'error';
-  readonly #startedAtMs = performance.now();
-  readonly #method: string;
-  #bytes = 0;
-  #firstByteMs: number | undefined;
-  #error: OciError | undefined;
-
-  constructor(raw: IncomingMessage, response: ServerResponse) {
-    this.response = response;
-    this.#method = raw.method ?? '';
-    this.isHead = this.#method === 'HEAD';
-    const gone = new AbortController();
-    this.signal = gone.signal;
-    response.once('close', () => {
-      if (!response.writableFinished) gone.abort(new OciError('UNAVAILABLE', 'the client hung up'));
-    });
-  }
-
-  begin(status: number, headers: Record<string, string | number>): void {
-    this.response.writeHead(status, headers);
-  }
-
-  send(status: number, headers: Record<string, string | number>, body?: Uint8Array): void {
-    this.begin(status, body ? { ...headers, 'content-length': body.length } : headers);
-    this.#bytes += body?.length ?? 0;
-    this.response.end(body);
-  }
-
-  sent(bytes: number): void {
-    this.#firstByteMs ??= performance.now() - this.#startedAtMs;
-    this.#bytes += bytes;
-  }
-
-  fail(error: OciError): void {
-    this.#error = error;
-    this.outcome = outcomeOf(error);
-    if (this.response.headersSent) return; // the body's sender has broken the connection
-    const body = Buffer.from(JSON.stringify(error.body));
-    this.response.writeHead(error.status, {
-      'content-type': 'application/json',
-      'content-length': body.length,
-      ...(error.challenge !== undefined && { 'www-authenticate': error.challenge }),
-    });
-    this.response.end(this.isHead ? undefined : body);
-  }
-
-  report(): RequestReport {
-    return {
-      request: this.request,
-      method: this.#method,
-      status: this.response.statusCode,
-      outcome: this.outcome,
-      bytes: this.#bytes,
-      durationMs: performance.now() - this.#startedAtMs,
-      firstByteMs: this.#firstByteMs,
-      error: this.#error,
-    };
-  }
-}
-
-function outcomeOf({ code, denied }: OciError): Outcome {
-  if (denied || code === 'UNAUTHORIZED' || code === 'MANIFEST_UNKNOWN' || code === 'BLOB_UNKNOWN') return 'denied';
-  return code === 'UNAVAILABLE' || code === 'CORRUPT' ? 'unavailable' : 'error';
 }

@@ -2,7 +2,7 @@ import { Counter, Histogram, type Registry as MetricsRegistry } from 'prom-clien
 import { type OciRequest } from '../oci/request.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Logger } from './log.ts';
-import type { RequestReport } from './oci-server.ts';
+import type { RequestReport } from './exchange.ts';
 
 /** Where log line and metrics of a request are made. */
 export function requestEvents(log: Logger, metrics: MetricsRegistry): (report: RequestReport) => void {

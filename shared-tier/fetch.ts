@@ -82,24 +82,31 @@ export class Fetch {
   }
 
   async #open(): Promise<Ingest> {
-    const patience = AbortSignal.timeout(OPEN_MS);
-    const slot = await this.#options.slots.take(AbortSignal.any([patience, this.#stop.signal]));
+    const opening = new AbortController();
+    const late = setTimeout(
+      () => opening.abort(new OciError('UNAVAILABLE', 'the origin does not answer now')),
+      OPEN_MS,
+    );
+    const signal = AbortSignal.any([opening.signal, this.#stop.signal]);
+    let slot: Disposable | undefined;
     let started: StartedDownload | undefined;
     try {
-      started = await this.#startDownload(0);
+      slot = await this.#options.slots.take(signal);
+      started = await this.#startDownload(0, signal);
       const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
       this.#running = this.#run(started, ingest, slot);
       return ingest;
     } catch (error) {
       started?.cancel();
-      slot[Symbol.dispose]();
+      slot?.[Symbol.dispose]();
       throw error;
+    } finally {
+      clearTimeout(late);
     }
   }
 
-  async #startDownload(from: number): Promise<StartedDownload> {
+  async #startDownload(from: number, signal: AbortSignal): Promise<StartedDownload> {
     const { download, place } = this.#options;
-    const { signal } = this.#stop;
     return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, from);
   }
 
@@ -154,7 +161,7 @@ export class Fetch {
     let slot: Disposable | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), this.#stop.signal]));
-      this.#running = this.#run(await this.#startDownload(missing?.start ?? 0), ingest, slot);
+      this.#running = this.#run(await this.#startDownload(missing?.start ?? 0, this.#stop.signal), ingest, slot);
     } catch (error) {
       slot?.[Symbol.dispose]();
       this.#fail(ingest, error);

@@ -2,7 +2,7 @@ import { buffer } from 'node:stream/consumers';
 import type { Chunks } from '../content/chunk.ts';
 import type { ContentStore } from '../content/store.ts';
 import type { Descriptor, ManifestLinks } from '../oci/descriptor.ts';
-import { parseManifestLinks } from '../oci/descriptor.ts';
+import { manifestMediaType, parseManifestLinks } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference } from '../oci/reference.ts';
@@ -77,7 +77,8 @@ export class Manifests {
   }
 }
 
-function describe(content: Uint8Array, digest: Digest, mediaType: string, fromOrigin: boolean): Manifest {
+function describe(content: Uint8Array, digest: Digest, told: string, fromOrigin: boolean): Manifest {
+  const mediaType = manifestMediaType(content, told);
   const descriptor = { digest, mediaType, sizeBytes: content.length };
   return { descriptor, content, links: parseManifestLinks(content, mediaType), fromOrigin };
 }

@@ -84,6 +84,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const oci = createOciServer({
     source: tierSource(images),
     names: registryNames(config.origins),
+    challenge: 'Basic realm="circ"',
     report: requestEvents(log, metrics),
   });
   reads.register(oci);

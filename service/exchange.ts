@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { OciError } from '../oci/error.ts';
+import type { OciRequest } from '../oci/request.ts';
+import type { Outcome } from './oci-source.ts';
+
+/** What became of one request, for the log and the metrics. */
+export interface RequestReport {
+  readonly request: OciRequest | undefined;
+  readonly method: string;
+  readonly status: number;
+  readonly outcome: Outcome;
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** Until the first byte of a blob's body was handed to the socket; undefined for other requests. */
+  readonly firstByteMs: number | undefined;
+  readonly error: OciError | undefined;
+}
+
+/** One request and its answer, and what is to be reported of them. */
+export class Exchange {
+  readonly response: ServerResponse;
+  readonly isHead: boolean;
+  /** Aborted when the client hangs up. */
+  readonly signal: AbortSignal;
+  request: OciRequest | undefined;
+  outcome: Outcome = 'error';
+  readonly #startedAtMs = performance.now();
+  readonly #method: string;
+  #bytes = 0;
+  #firstByteMs: number | undefined;
+  #error: OciError | undefined;
+
+  constructor(raw: IncomingMessage, response: ServerResponse) {
+    this.response = response;
+    this.#method = raw.method ?? '';
+    this.isHead = this.#method === 'HEAD';
+    const gone = new AbortController();
+    this.signal = gone.signal;
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort(new OciError('UNAVAILABLE', 'the client hung up'));
+    });
+  }
+
+  begin(status: number, headers: Record<string, string | number>): void {
+    this.response.writeHead(status, headers);
+  }
+
+  send(status: number, headers: Record<string, string | number>, body?: Uint8Array): void {
+    this.begin(status, body ? { ...headers, 'content-length': body.length } : headers);
+    this.#bytes += body?.length ?? 0;
+    this.response.end(body);
+  }
+
+  sent(bytes: number): void {
+    this.#firstByteMs ??= performance.now() - this.#startedAtMs;
+    this.#bytes += bytes;
+  }
+
+  fail(error: OciError): void {
+    this.#error = error;
+    this.outcome = outcomeOf(error);
+    if (this.response.headersSent) return; // the body's sender has broken the connection
+    const body = Buffer.from(JSON.stringify(error.body));
+    this.response.writeHead(error.status, {
+      'content-type': 'application/json',
+      'content-length': body.length,
+      ...(error.challenge !== undefined && { 'www-authenticate': error.challenge }),
+    });
+    this.response.end(this.isHead ? undefined : body);
+  }
+
+  report(): RequestReport {
+    return {
+      request: this.request,
+      method: this.#method,
+      status: this.response.statusCode,
+      outcome: this.outcome,
+      bytes: this.#bytes,
+      durationMs: performance.now() - this.#startedAtMs,
+      firstByteMs: this.#firstByteMs,
+      error: this.#error,
+    };
+  }
+}
+
+function outcomeOf({ code, denied }: OciError): Outcome {
+  if (denied || code === 'UNAUTHORIZED' || code === 'MANIFEST_UNKNOWN' || code === 'BLOB_UNKNOWN') return 'denied';
+  return code === 'UNAVAILABLE' || code === 'CORRUPT' ? 'unavailable' : 'error';
+}

@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
+
+/** What a scripted server does with a connection, given what came first over it. */
+export type Script = (socket: Socket, request: string) => void | Promise<void>;
+
+/** A TCP server that says what a test tells it to say, right or wrong. */
+export class ScriptedServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** What the clients sent first, in order of arrival. */
+  readonly requests: string[] = [];
+  /** Changed at any time; for the next connections. */
+  script: Script;
+
+  constructor(script: Script) {
+    this.script = script;
+    this.#server = createServer((socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      socket.on('error', () => undefined); // a client that goes away is what many tests are about
+      socket.once('data', (data) => {
+        const request = data.toString('latin1');
+        this.requests.push(request);
+        void this.script(socket, request);
+      });
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): URL {
+    return new URL(`http://127.0.0.1:${this.port}/circ/v1/read/sealed`);
+  }
+
+  /** Connections that are open now. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  async up(): Promise<this> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
+/** Starts one: `await using server = await scripted((socket) => socket.end('nonsense'))`. */
+export async function scripted(script: Script): Promise<ScriptedServer> {
+  return await new ScriptedServer(script).up();
+}
+
+/** The head of a good answer to a signed read. */
+export function headOf(lengthBytes: number, status = '206 Partial Content'): string {
+  return `HTTP/1.1 ${status}\r\ncontent-type: application/octet-stream\r\ncontent-length: ${lengthBytes}\r\n\r\n`;
+}
+
+/** First and last byte of a request's Range header. */
+export function rangeIn(request: string): { first: number; last: number } {
+  const match = /^range: bytes=(\d+)-(\d+)\r$/im.exec(request);
+  return { first: Number(match?.[1]), last: Number(match?.[2]) };
+}
