@@ -134,7 +134,9 @@ export class RegistryClient {
     accept: readonly string[],
     signal: AbortSignal,
   ): Promise<OriginResponse> {
-    const types = accept.length > 0 ? accept : MANIFEST_MEDIA_TYPES;
+    // Who accepts anything (curl, or no header at all) gets what a registry gives only to who names the types.
+    const isAnything = accept.length === 0 || accept.includes('*/*') || accept.includes('application/*');
+    const types = isAnything ? MANIFEST_MEDIA_TYPES : accept;
     return await this.#http.request({
       method,
       kind: 'manifest',
