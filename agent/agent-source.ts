@@ -1,9 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Chunk, Chunks } from '../content/chunk.ts';
 import type { Content, ContentStore } from '../content/store.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
+import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
+import type { Reference } from '../oci/reference.ts';
 import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
 import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
 import type { Admission } from './admission.ts';
@@ -42,13 +44,15 @@ export class AgentSource implements OciSource {
     if (reference.kind === 'digest') {
       const descriptor = grants.readable(request, reference.digest);
       const content = this.#manifests.get(reference.digest);
-      if (descriptor && (content || !withContent))
+      const isManifest = descriptor && isManifestMediaType(descriptor.mediaType);
+      if (isManifest && (content || !withContent))
         return { descriptor, outcome: 'node-hit', ...(content && { content }) };
     }
     const question = { accept, withContent, grant: grants.token(request) };
     const { registry, repository } = request;
     const answer = await tier.resolveManifest({ registry, repository }, reference, question);
     const { descriptor, content, readable, grant, fromOrigin } = answer;
+    assertAnswers(reference, descriptor, withContent ? content : undefined);
     grants.learn(request, grant, [descriptor, ...readable]);
     const outcome = outcomeOf(fromOrigin);
     if (!withContent) return { descriptor, outcome };
@@ -59,7 +63,8 @@ export class AgentSource implements OciSource {
   async statBlob(request: BlobRequest): Promise<{ sizeBytes: number; outcome: Origin }> {
     const { grants, relay } = this.#options;
     const known = grants.readable(request, request.digest);
-    if (known) return { sizeBytes: known.sizeBytes, outcome: 'node-hit' };
+    // What is granted as a manifest is no blob; the tier says so.
+    if (known && !isManifestMediaType(known.mediaType)) return { sizeBytes: known.sizeBytes, outcome: 'node-hit' };
     const { sizeBytes, fromOrigin } = await relay.locate(placeOf(request), request.digest, { statOnly: true });
     return { sizeBytes, outcome: outcomeOf(fromOrigin) };
   }
@@ -115,6 +120,13 @@ export class AgentSource implements OciSource {
       [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
     };
   }
+}
+
+/** A manifest is small, kept in memory under its digest, and the root of all that is pulled: it is hashed here too. */
+function assertAnswers(reference: Reference, { digest }: Descriptor, content: Uint8Array | undefined): void {
+  const isAsked = reference.kind === 'tag' || reference.digest === digest;
+  if (isAsked && (!content || digestOf(content, algorithmOf(digest)) === digest)) return;
+  throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
 }
 
 function fromContent(content: Content, outcome: Origin): BlobAnswer {

@@ -9,8 +9,6 @@ export interface FillsOptions {
   readonly failed: (digest: Digest, error: OciError) => void;
 }
 
-/** What is collected before it is written; more than a chunk, so that small ones share a write. */
-const BATCH_BYTES = 512 * 1024;
 /** A reader this far ahead of a fill is served sooner by the tier itself. */
 const AHEAD_BYTES = 8 * 1024 * 1024;
 
@@ -65,27 +63,14 @@ export class Fills implements AsyncDisposable {
       const range = { start: 0, end: ingest.sizeBytes };
       using chunks = await this.#options.relay.open(blob, range, this.#stop.signal);
       let position = 0;
-      let batch: { bytes: Uint8Array; release: () => void }[] = [];
-      let batchBytes = 0;
-      const flush = async (): Promise<void> => {
-        await ingest.write(
-          position,
-          batch.map(({ bytes }) => bytes),
-        );
-        position += batchBytes;
-        for (const { release } of batch) release();
-        batch = [];
-        batchBytes = 0;
-      };
-      try {
-        for await (const chunk of chunks) {
-          batch.push(chunk);
-          batchBytes += chunk.bytes.length;
-          if (batchBytes >= BATCH_BYTES || batch.length > 1) await flush();
+      for await (const { bytes, release } of chunks) {
+        // Each chunk by itself: who collects some before writing waits for ever when all buffers are in use elsewhere.
+        try {
+          await ingest.write(position, [bytes]);
+        } finally {
+          release();
         }
-        await flush();
-      } finally {
-        for (const { release } of batch) release();
+        position += bytes.length;
       }
       await ingest.commit();
     } catch (error) {

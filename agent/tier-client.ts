@@ -35,8 +35,11 @@ const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 /** The questions to the shared tier. Every method throws what the tier threw, or UNAVAILABLE when it is away. */
 export class TierClient implements Disposable {
   readonly #client: SharedTierClient;
+  readonly #deadlineMs: number;
 
-  constructor(address: Address) {
+  /** @param options.deadlineMs until a question counts as unanswered */
+  constructor(address: Address, { deadlineMs = DEADLINE_MS }: { deadlineMs?: number } = {}) {
+    this.#deadlineMs = deadlineMs;
     this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.createInsecure(), {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       // A tier that was away is found again soon; meanwhile calls fail at once, and containerd asks the origin.
@@ -98,7 +101,7 @@ export class TierClient implements Disposable {
     call: (options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => void,
   ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    call({ deadline: Date.now() + DEADLINE_MS }, (error, answer) => {
+    call({ deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
       if (answer !== undefined && !error) resolve(answer);
       else reject(fromGrpcError(error));
     });

@@ -100,6 +100,10 @@ export class DiskStore implements ContentStore {
   }
 
   async ingest(digest: Digest, sizeBytes: number): Promise<Ingest> {
+    // Of no bytes there is no last one to hold back from readers until the digest is verified.
+    if (sizeBytes === 0 && digestOf(new Uint8Array(), algorithmOf(digest)) !== digest) {
+      throw new OciError('CORRUPT', 'the bytes do not have this digest');
+    }
     await this.#reserve(sizeBytes);
     const path = this.layout.temporary();
     let file: FileHandle;

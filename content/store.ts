@@ -22,7 +22,8 @@ export interface ContentStore {
   /**
    * Begins to take content in. Room for all of it is made first.
    *
-   * @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written
+   * @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written; CORRUPT for no bytes under
+   *   another digest than that of no bytes
    */
   ingest(digest: Digest, sizeBytes: number): Promise<Ingest>;
 

@@ -51,6 +51,9 @@ export function parseManifestLinks(bytes: Uint8Array, mediaType: string): Manife
   if (typeof inside === 'string' && inside !== mediaType) {
     throw new OciError('CORRUPT', 'the manifest says another media type than its registry');
   }
+  if ('manifests' in manifest && ('layers' in manifest || 'config' in manifest)) {
+    throw new OciError('CORRUPT', 'the manifest is both an index and an image');
+  }
   if (INDEX_TYPES.includes(mediaType)) return { manifests: descriptors(manifest['manifests']), blobs: [] };
   return {
     manifests: [],

@@ -34,10 +34,7 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
     requestTimeout: 30_000, // for the request's own bytes
     forceCloseConnections: true,
     return503OnClosing: false,
-    frameworkErrors: (_error, request, reply) => {
-      reply.hijack();
-      new Exchange(request.raw, reply.raw).fail(new OciError('NAME_INVALID', 'the path is not valid'));
-    },
+    frameworkErrors: (_error, request, reply) => void handle(request, reply), // paths that cannot be decoded
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -48,6 +45,7 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
   };
   app.all('/*', handle);
   app.setNotFoundHandler(handle); // methods that the router does not know
+  app.setErrorHandler(async (_error, request, reply) => await handle(request, reply)); // bodies of unknown type
 
   const serve = async (raw: IncomingMessage, response: ServerResponse): Promise<void> => {
     const exchange = new Exchange(raw, response);
@@ -128,6 +126,8 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
       'content-length': end - start,
       ...(range && { 'content-range': formatContentRange(range, sizeBytes) }),
     });
+    // At once: the first byte may take the origin longer than a client waits for headers.
+    exchange.response.flushHeaders();
     await sendChunks(exchange.response, blob.chunks({ start, end }, exchange), (bytes) => exchange.sent(bytes));
   };
 

@@ -1,6 +1,7 @@
 import type { Content, ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
+import type { ByteRange } from '../oci/range.ts';
 import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
 import type { Place } from './records.ts';
 import type { Slots } from './slots.ts';
@@ -21,6 +22,7 @@ export interface FetchOptions {
 
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
+const NOTHING_MISSING: Pick<StartedDownload, 'into'> = { into: () => Promise.resolve() };
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -78,7 +80,9 @@ export class Fetch {
     clearTimeout(this.#timer);
     this.#stop.abort(reason);
     const ingest = await this.#opened.catch(() => undefined);
-    ingest?.abort(reason);
+    if (!ingest) return;
+    this.#fail(ingest, reason);
+    await this.#running;
   }
 
   async #open(): Promise<Ingest> {
@@ -92,7 +96,7 @@ export class Fetch {
     let started: StartedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
-      started = await this.#startDownload(0, signal);
+      started = await this.#startDownload(undefined, signal);
       const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
       this.#running = this.#run(started, ingest, slot);
       return ingest;
@@ -105,20 +109,19 @@ export class Fetch {
     }
   }
 
-  async #startDownload(from: number, signal: AbortSignal): Promise<StartedDownload> {
+  async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<StartedDownload> {
     const { download, place } = this.#options;
-    return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, from);
+    return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, missing);
   }
 
-  async #run(started: StartedDownload, ingest: Ingest, slot: Disposable): Promise<void> {
+  async #run(started: Pick<StartedDownload, 'into'>, ingest: Ingest, slot: Disposable): Promise<void> {
     this.#attend();
-    const { signal } = this.#stop;
     try {
       await started.into(ingest);
       await ingest.commit();
       this.#end(undefined);
     } catch (error) {
-      if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
+      if (error !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
     } finally {
       slot[Symbol.dispose]();
     }
@@ -157,11 +160,14 @@ export class Fetch {
     this.#stop = new AbortController();
     const ingest = await this.#opened;
     await this.#running; // the writer that was told to stop has stopped
+    if (this.#state !== 'running') return; // or has come to its end
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
+    const { signal } = this.#stop;
     let slot: Disposable | undefined;
     try {
-      slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), this.#stop.signal]));
-      this.#running = this.#run(await this.#startDownload(missing?.start ?? 0, this.#stop.signal), ingest, slot);
+      slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
+      const started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
+      this.#running = this.#run(started, ingest, slot);
     } catch (error) {
       slot?.[Symbol.dispose]();
       this.#fail(ingest, error);

@@ -20,10 +20,12 @@ export interface FetchesOptions {
   readonly events: FetchEvents;
   readonly lingerMs?: number;
   readonly parkMs?: number;
+  /** Content found wrong is not asked for again this long; 60 s unless given. */
+  readonly quarantineMs?: number;
 }
 
 const FETCHES_AT_ONCE = 64;
-/** Content found wrong is not asked for again this long: each try would cost the origin all of its bytes. */
+/** Each try to fetch content that is wrong would cost the origin all of its bytes. */
 const QUARANTINE_MS = 60_000;
 const BLOB_MEDIA_TYPE = 'application/octet-stream';
 
@@ -31,11 +33,12 @@ const BLOB_MEDIA_TYPE = 'application/octet-stream';
 export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
   readonly #running = new Map<string, Fetch>();
-  readonly #corrupt = new LRUCache<string, true>({ max: 10_000, ttl: QUARANTINE_MS });
+  readonly #corrupt: LRUCache<string, true>;
   readonly #slots = new Slots(FETCHES_AT_ONCE);
 
   constructor(options: FetchesOptions) {
     this.#options = options;
+    this.#corrupt = new LRUCache({ max: 10_000, ttl: options.quarantineMs ?? QUARANTINE_MS });
   }
 
   get count(): number {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type Reference, formatReference } from '../oci/reference.ts';
 import type { Fetches } from './fetches.ts';
@@ -65,14 +65,16 @@ export class Images {
   /** @throws OciError NAME_UNKNOWN (registry not served), MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
   async resolve({ place, reference, accept, withContent }: ManifestQuestion): Promise<ResolvedManifest> {
     const client = this.#options.clients.get(place.registry);
-    const known = await this.#known(place, reference);
+    const known = await this.#known(place, reference, accept);
     if (known && !withContent) return { descriptor: known, content: undefined, readable: [], fromOrigin: false };
 
     const manifest = await this.#read(client, place, reference, accept, known, withContent);
+    if (!known)
+      this.#rememberTag(client, place, reference, accept, 'content' in manifest ? manifest.descriptor : manifest);
     if (!('content' in manifest)) return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false };
     const { descriptor, content, links, fromOrigin } = manifest;
-    this.#rememberTag(client, place, reference, descriptor);
-    this.#options.proofs.inherit(place, [descriptor.digest, ...links.manifests.map(({ digest }) => digest)]);
+    const children = links.manifests.map(({ digest }) => digest);
+    this.#options.proofs.inherit(place, descriptor.digest, children);
     const readable = [...links.manifests, ...links.blobs].filter(({ digest }) => this.#canServe(place, digest));
     return { descriptor, content, readable, fromOrigin };
   }
@@ -101,8 +103,19 @@ export class Images {
     const isOwnFetch = running?.place.repository === place.repository;
     if ((stored || (running && !isOwnFetch)) && !this.#isAllowed(question)) await this.#prove(client, question);
     if (stored) return { ...stored, fromOrigin: false };
+    return { ...(await this.#open(client, place, digest)), fromOrigin: true };
+  }
+
+  /** Joins the fetch under way, or begins one. Another repository's no is not this one's: then it is tried here. */
+  async #open(client: OriginClient, place: Place, digest: Digest): Promise<{ sizeBytes: number }> {
+    const { fetches } = this.#options;
     const fetch = fetches.start(client, place, digest);
-    return { ...(await fetch.opened()), fromOrigin: true };
+    try {
+      return await fetch.opened();
+    } catch (error) {
+      if (fetch.place.repository === place.repository || OciError.from(error).code !== 'BLOB_UNKNOWN') throw error;
+      return await fetches.start(client, place, digest).opened();
+    }
   }
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
@@ -113,15 +126,16 @@ export class Images {
   }
 
   /** What is already known of the reference, and proved. */
-  async #known(place: Place, reference: Reference): Promise<Descriptor | undefined> {
+  async #known(place: Place, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     const { proofs, records } = this.#options;
     if (reference.kind === 'tag') {
-      const tagged = this.#tags.get(tagKey(place, reference));
+      const tagged = this.#tags.get(tagKey(place, reference, accept));
       return tagged && proofs.isGranted(place, NO_GRANT) ? tagged : undefined;
     }
     const { digest } = reference;
     const mediaType = records.holds(place, digest);
-    if (mediaType === undefined || !proofs.isProved(place, digest)) return undefined;
+    // What was read as a blob has no media type of a manifest: only the origin can tell it.
+    if (mediaType === undefined || !isManifestMediaType(mediaType) || !proofs.isProved(place, digest)) return undefined;
     const stored = await this.#stored(place, digest);
     return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
@@ -146,9 +160,15 @@ export class Images {
     return { digest, mediaType, sizeBytes };
   }
 
-  #rememberTag({ origin }: OriginClient, place: Place, reference: Reference, descriptor: Descriptor): void {
+  #rememberTag(
+    { origin }: OriginClient,
+    place: Place,
+    reference: Reference,
+    accept: readonly string[],
+    descriptor: Descriptor,
+  ): void {
     if (reference.kind === 'tag' && origin.tagTtlMs > 0) {
-      this.#tags.set(tagKey(place, reference), descriptor, { ttl: origin.tagTtlMs });
+      this.#tags.set(tagKey(place, reference, accept), descriptor, { ttl: origin.tagTtlMs });
     }
   }
 
@@ -171,7 +191,8 @@ export class Images {
 
   async #prove({ registry }: OriginClient, { place, digest }: BlobQuestion): Promise<{ sizeBytes: number }> {
     const answer = await this.#options.proofs.blob(registry, place, digest);
-    const stored = await this.#options.store.stat(digest);
+    // Only this origin's own bytes: another's would tell it what they have that it must not know of.
+    const stored = await this.#stored(place, digest);
     if (stored && stored.sizeBytes !== answer.sizeBytes)
       throw new OciError('UNAVAILABLE', 'the origin tells another size');
     this.#options.records.proved(place, digest, 'application/octet-stream');
@@ -185,6 +206,7 @@ export class Images {
   }
 }
 
-function tagKey({ registry, repository }: Place, reference: Reference): string {
-  return `${registry}/${repository} ${formatReference(reference)}`;
+/** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */
+function tagKey({ registry, repository }: Place, reference: Reference, accept: readonly string[]): string {
+  return `${registry}/${repository} ${formatReference(reference)} ${digestOf(Buffer.from(accept.join()))}`;
 }

@@ -28,9 +28,9 @@ const MAX_REMEMBERED = 100_000;
 export class Proofs {
   readonly #seal: Seal<GrantClaims>;
   readonly #ttlMs: number;
-  /** `place` → end of its grant; `place digest` → anything, until the proof ends. */
+  /** `place` → end of its grant; `place digest` → end of its proof. */
   readonly #places = new LRUCache<string, number>({ max: MAX_REMEMBERED });
-  readonly #objects = new LRUCache<string, true>({ max: MAX_REMEMBERED });
+  readonly #objects = new LRUCache<string, number>({ max: MAX_REMEMBERED });
   readonly #heads = new SharedFlight<ManifestHead>();
   readonly #blobs = new SharedFlight<{ sizeBytes: number }>();
 
@@ -61,19 +61,22 @@ export class Proofs {
     const answer = await this.#blobs.run(`${keyOf(place)} ${digest}`, async () => {
       return await client.headBlob(place.repository, digest, { signal: AbortSignal.timeout(PROOF_MS) });
     });
-    this.inherit(place, [digest]);
+    this.#rememberUntil(Date.now() + this.#ttlMs, place, digest);
     return answer;
   }
 
-  /** What a proved index names is proved as well, for the same time. */
-  inherit(place: Place, digests: readonly Digest[]): void {
-    if (this.#ttlMs === 0) return;
-    for (const digest of digests) this.#objects.set(`${keyOf(place)} ${digest}`, true, { ttl: this.#ttlMs });
+  /**
+   * What a proved manifest names is proved as well, and itself by its digest when it was asked for by tag: until that
+   * proof ends, and not a moment longer, or who asks often enough would never be asked again.
+   */
+  inherit(place: Place, parent: Digest, children: readonly Digest[]): void {
+    const endsAtMs = this.#objects.get(`${keyOf(place)} ${parent}`) ?? this.#places.get(keyOf(place)) ?? 0;
+    for (const digest of [parent, ...children]) this.#rememberUntil(endsAtMs, place, digest);
   }
 
   /** Has the origin said yes to this very object, in this repository, within the grant's life? */
   isProved(place: Place, digest: Digest): boolean {
-    return this.#objects.has(`${keyOf(place)} ${digest}`);
+    return (this.#objects.get(`${keyOf(place)} ${digest}`) ?? 0) > Date.now();
   }
 
   /** Is there a proof for the repository: our own, or another replica's in the caller's hand? */
@@ -94,8 +97,15 @@ export class Proofs {
 
   #remember(place: Place, digest: Digest | undefined): void {
     if (this.#ttlMs === 0) return;
-    this.#places.set(keyOf(place), Date.now() + this.#ttlMs, { ttl: this.#ttlMs });
-    if (digest) this.inherit(place, [digest]);
+    const endsAtMs = Date.now() + this.#ttlMs;
+    this.#places.set(keyOf(place), endsAtMs, { ttl: this.#ttlMs });
+    if (digest) this.#rememberUntil(endsAtMs, place, digest);
+  }
+
+  #rememberUntil(endsAtMs: number, place: Place, digest: Digest): void {
+    const key = `${keyOf(place)} ${digest}`;
+    const ttl = endsAtMs - Date.now();
+    if (ttl > 0 && endsAtMs > (this.#objects.get(key) ?? 0)) this.#objects.set(key, endsAtMs, { ttl });
   }
 }
 

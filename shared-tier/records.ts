@@ -2,7 +2,7 @@ import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Layout } from '../content/layout.ts';
-import { type Digest, algorithmOf, hexOf } from '../oci/digest.ts';
+import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
 import type { Registry, Repository } from '../oci/reference.ts';
 
 /** A repository of an origin. */
@@ -19,6 +19,9 @@ const recordSchema = z.object({
   holds: z.record(z.string(), z.string()),
 });
 type Record = z.infer<typeof recordSchema>;
+
+/** Repositories remembered for one content. A registry could say yes to any number of names. */
+const MAX_HOLDERS = 1_000;
 
 /**
  * What is known of who delivered content, and where it may be read:
@@ -40,16 +43,23 @@ export class Records {
     this.#failed = failed;
   }
 
-  /** Reads all records; those that cannot be read are dropped, and their content will be fetched again when asked for. */
-  static async open(layout: Layout, failed: (error: unknown) => void): Promise<Records> {
+  /**
+   * Reads all records. Those that cannot be read are dropped, and their content will be fetched again when asked for;
+   * so are those whose content has gone, as after a crash in the middle of an eviction.
+   */
+  static async open(
+    layout: Layout,
+    isStored: (digest: Digest) => Promise<boolean>,
+    failed: (error: unknown) => void,
+  ): Promise<Records> {
     const records = new Records(layout, failed);
     await mkdir(layout.records, { recursive: true });
     const entries = await readdir(layout.records, { recursive: true, withFileTypes: true });
     for (const entry of entries.filter((each) => each.isFile())) {
       const path = join(entry.parentPath, entry.name);
       const record = await readRecord(path);
-      if (record && records.#path(record.digest as Digest) === path)
-        records.#records.set(record.digest as Digest, record);
+      const isOurs = record && isDigest(record.digest) && records.#path(record.digest) === path;
+      if (isOurs && (await isStored(record.digest as Digest))) records.#records.set(record.digest as Digest, record);
       else await rm(path, { force: true });
     }
     return records;
@@ -69,7 +79,7 @@ export class Records {
     const record = this.#records.get(digest) ?? { digest, has: [], holds: {} };
     if (!record.has.includes(place.registry)) record.has.push(place.registry);
     this.#records.set(digest, record);
-    record.holds[keyOf(place)] = mediaType;
+    hold(record, place, mediaType);
     this.#write(digest);
   }
 
@@ -77,7 +87,7 @@ export class Records {
   proved(place: Place, digest: Digest, mediaType: string): void {
     const record = this.#records.get(digest);
     if (!record || record.holds[keyOf(place)] === mediaType) return;
-    record.holds[keyOf(place)] = mediaType;
+    hold(record, place, mediaType);
     this.#write(digest);
   }
 
@@ -121,6 +131,13 @@ export class Records {
     const hex = hexOf(digest);
     return join(this.#layout.records, algorithmOf(digest), hex.slice(0, 2), `${hex}.json`);
   }
+}
+
+/** The one that has been known longest makes room: it is asked for a proof again. */
+function hold({ holds }: Record, place: Place, mediaType: string): void {
+  holds[keyOf(place)] = mediaType;
+  const [oldest, ...others] = Object.keys(holds);
+  if (oldest !== undefined && others.length >= MAX_HOLDERS) delete holds[oldest];
 }
 
 function keyOf({ registry, repository }: Place): string {

@@ -45,17 +45,18 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // What bytes are kept in.
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
+  let records: Records | undefined;
   const store = await DiskStore.open({
     directory: config.storeDirectory,
     capacityBytes: config.storeBytes,
     pool,
     hasher,
     onEvict: (digest, reason) => {
-      records.forget(digest);
+      records?.forget(digest); // without: opening the store made room already
       events.evicted(digest, reason);
     },
   });
-  const records = await Records.open(store.layout, events.notKept);
+  records = await Records.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
   starting.defer(() => records.settled());
 
   // Where they come from.

@@ -31,7 +31,7 @@ export async function download(url: URL, { buffer, hash }: DownloadOptions): Pro
           if (answer.take(buffer.subarray(0, length))) resolve(answer);
           else return true;
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
         socket.destroy();
         return false;

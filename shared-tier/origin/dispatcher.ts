@@ -1,14 +1,13 @@
 import { lookup } from 'node:dns';
 import { type LookupFunction, isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { Agent, type Dispatcher, ProxyAgent, buildConnector } from 'undici';
+import { Agent, type Dispatcher, Pool, ProxyAgent, buildConnector } from 'undici';
 import { OciError } from '../../oci/error.ts';
 import type { AddressGuard } from './address-guard.ts';
 import type { Origin } from './origin.ts';
 
 /** Time to a connection, TLS included. */
 const CONNECT_MS = 5_000;
-/** No byte for this long is a broken connection. */
 const SILENCE_MS = 10_000;
 
 export interface DispatcherOptions {
@@ -18,19 +17,32 @@ export interface DispatcherOptions {
   readonly proxy: string | undefined;
   /** Connections to one host. */
   readonly connections: number;
+  /** No byte for this long is a broken connection; 10 s unless given. */
+  readonly silenceMs?: number | undefined;
 }
 
 /** HTTP/1.1 connections to one origin and where it redirects to. HTTP/2 would put all bytes on one connection. */
-export function createDispatcher({ origin, guard, proxy, connections }: DispatcherOptions): Dispatcher {
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { origin, guard, proxy, connections, silenceMs = SILENCE_MS } = options;
   const ca = origin.ca === undefined ? {} : { ca: [...rootCertificates, origin.ca] };
   const limits = {
     connections,
-    headersTimeout: SILENCE_MS,
-    bodyTimeout: SILENCE_MS,
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
     keepAliveTimeout: 30_000,
     allowH2: false,
   };
-  if (proxy !== undefined) return new ProxyAgent({ uri: proxy, ...limits, requestTls: ca, connectTimeout: CONNECT_MS });
+  if (proxy !== undefined) {
+    return new ProxyAgent({
+      uri: proxy,
+      ...limits,
+      requestTls: ca,
+      connectTimeout: CONNECT_MS,
+      // Undici applies the limits neither to what the proxy is asked for nor to plain http through it.
+      clientFactory: (url, more) => new Pool(url, { ...more, headersTimeout: silenceMs, allowH2: false }),
+      factory: (url, more) => new Pool(url, { ...limits, ...more }),
+    });
+  }
 
   const trusted = buildConnector({ ...ca, timeout: CONNECT_MS, allowH2: false });
   const guarded = buildConnector({ ...ca, timeout: CONNECT_MS, allowH2: false, lookup: guardedLookup(guard) });

@@ -39,20 +39,17 @@ export interface StartedDownload {
  * the origin can do ranges, since many registries give only some 40 MB/s per connection. Each byte is fetched once; a
  * broken connection is resumed where it broke.
  *
- * @param from where to begin, when the bytes before are there already
+ * @param missing where to begin, when there is something already: its first gap
  * @throws OciError see `RegistryClient.getBlob`
  */
-export async function startDownload(options: DownloadOptions, from = 0): Promise<StartedDownload> {
+export async function startDownload(
+  options: DownloadOptions,
+  missing: ByteRange = { start: 0, end: Infinity },
+): Promise<StartedDownload> {
   const { client, repository, digest, signal } = options;
-  const range = { start: from, end: from + SINGLE_REQUEST_BYTES };
-  let body: BlobBody;
-  try {
-    body = await client.getBlob(repository, digest, range, { signal });
-  } catch (error) {
-    // Of empty content no range can be satisfied.
-    if (OciError.from(error).code !== 'RANGE_INVALID') throw error;
-    body = await client.getBlob(repository, digest, undefined, { signal });
-  }
+  const from = missing.start;
+  const range = { start: from, end: Math.min(missing.end, from + SINGLE_REQUEST_BYTES) };
+  const body = await client.getBlobFrom(repository, digest, range, { signal });
   const { sizeBytes } = body;
   return {
     sizeBytes,
@@ -74,6 +71,7 @@ export async function startDownload(options: DownloadOptions, from = 0): Promise
         failed.abort(error);
         body.cancel();
         await Promise.allSettled(all); // nobody writes any more when this function has ended
+        signal.throwIfAborted(); // who stopped it is told so, in whatever the download was hit
         throw error;
       }
     },
@@ -97,6 +95,8 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
       if (body.sizeBytes !== ingest.sizeBytes)
         throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
       await write(options, body, gap, ingest);
+      // An answer without any of the bytes that it announced would be asked for again without end.
+      if (ingest.gaps(range)[0]?.start === gap.start) throw new OciError('UNAVAILABLE', 'the origin sent no bytes');
     } catch (error) {
       body?.cancel();
       signal.throwIfAborted();
@@ -151,9 +151,10 @@ async function write(options: DownloadOptions, body: BlobBody, range: ByteRange,
 
 /**
  * Gives the memory of a piece back now. Undici makes a new one of 64 KiB for each read, and the collector would let some
- * 80 MB of them lie about. Only a piece that is all there is in its memory is freed: nobody else can look at it.
+ * 80 MB of them lie about. Only a piece that is all there is in its memory is freed: beside it there may be the beginning
+ * of the next one.
  */
 function free(piece: Uint8Array): void {
   const { buffer } = piece;
-  if (buffer instanceof ArrayBuffer && piece.byteLength > buffer.byteLength * 0.9) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && piece.byteLength === buffer.byteLength) buffer.transfer(0);
 }

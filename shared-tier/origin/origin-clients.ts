@@ -22,6 +22,10 @@ export interface OriginClientsOptions {
   readonly proxy: string | undefined;
   readonly observe: ObserveOrigin;
   readonly refused: (registry: Registry) => void;
+  /** See `DispatcherOptions`. */
+  readonly silenceMs?: number;
+  /** See `OriginHttpOptions`. */
+  readonly patienceMs?: number;
 }
 
 /** Registries whose connections and tokens are kept; the least recently asked one is given up for a new one. */
@@ -35,10 +39,8 @@ export class OriginClients implements AsyncDisposable {
   constructor(options: OriginClientsOptions) {
     this.#options = options;
     this.#clients = new LRUCache({
+      // What is given up is not closed: a fetch may still need it, and its idle connections end by themselves.
       max: MAX_ORIGINS,
-      dispose: ({ dispatchers }) => {
-        for (const dispatcher of dispatchers) void dispatcher.close(); // lets what runs come to its end
-      },
     });
   }
 
@@ -57,11 +59,13 @@ export class OriginClients implements AsyncDisposable {
   }
 
   #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
-    const { guard, proxy, observe, refused } = this.#options;
+    const { guard, proxy, observe, refused, silenceMs, patienceMs } = this.#options;
     const questions = Math.floor(origin.maxConnections / 4);
-    const bulk = createDispatcher({ origin, guard, proxy, connections: origin.maxConnections - questions });
-    const control = questions === 0 ? bulk : createDispatcher({ origin, guard, proxy, connections: questions });
-    const registry = new RegistryClient(new OriginHttp({ origin, guard, bulk, control, observe, refused }));
+    const shared = { origin, guard, proxy, silenceMs };
+    const bulk = createDispatcher({ ...shared, connections: origin.maxConnections - questions });
+    const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
+    const http = new OriginHttp({ origin, guard, bulk, control, observe, refused, patienceMs });
+    const registry = new RegistryClient(http);
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
     return { client: { origin, registry, pace }, dispatchers: new Set([bulk, control]) };
   }

@@ -40,12 +40,13 @@ export interface OriginHttpOptions {
   readonly observe: ObserveOrigin;
   /** The registry, or where it redirects to, has a private address that the operator did not list. */
   readonly refused: (registry: Registry) => void;
+  /** How long a request may wait for an origin that limits or fails, all tries together; 20 s unless given. */
+  readonly patienceMs?: number | undefined;
 }
 
 const MAX_REDIRECTS = 5;
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_TOKEN_BYTES = 64 * 1024;
-/** How long a request may wait for an origin that limits or fails, all tries together. */
 const PATIENCE_MS = 20_000;
 const MAX_WAITING = 1_000;
 
@@ -67,7 +68,7 @@ export class OriginHttp {
    *   apart on purpose); RANGE_INVALID (416); UNAVAILABLE for everything that is neither yes nor no
    */
   async request(request: OriginRequest): Promise<OriginResponse> {
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = performance.now() + (this.#options.patienceMs ?? PATIENCE_MS);
     for (let attempt = 1; ; attempt += 1) {
       const outcome = await this.#try(request);
       if (!(outcome instanceof RetryLater)) return outcome;
@@ -102,9 +103,9 @@ export class OriginHttp {
     if (first.statusCode !== 401) return await this.#judge(request, first);
     if (known !== undefined) this.#tokens.forget(request.repository, known);
     const bearer = parseChallenges(first.headers['www-authenticate']).find(({ scheme }) => scheme === 'bearer');
+    await discard(first); // now: whatever becomes of the token, its connection is needed again
     const token = bearer && (await this.#tokens.obtain(request.repository, bearer));
     if (token === undefined) return await this.#judge(request, first);
-    await discard(first);
     return await this.#judge(request, await this.#follow(request, token));
   }
 
@@ -151,12 +152,16 @@ export class OriginHttp {
 
   async #judge(request: OriginRequest, response: OriginResponse): Promise<OriginResponse> {
     const { statusCode, headers } = response;
-    if (statusCode === 200 || statusCode === 206) return response;
+    // A part that nobody asked for would be taken for the whole.
+    if (statusCode === 200 || (statusCode === 206 && 'range' in request.headers)) return response;
     await discard(response);
     if (statusCode === 416) throw new OciError('RANGE_INVALID', 'the origin has no such range');
     if ([400, 401, 403, 404].includes(statusCode)) {
       const code = request.kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN';
       throw new OciError(code, `${request.kind} unknown`, { denied: statusCode !== 404 });
+    }
+    if (statusCode === 405 && request.method === 'HEAD' && request.kind === 'blob') {
+      throw new OciError('BLOB_UNKNOWN', 'blob unknown', { denied: true }); // it refuses the question; a GET tells more
     }
     const status = new Error(`the origin answered ${statusCode}`);
     if (statusCode === 429 || statusCode >= 500) throw RetryLater.fromStatus(statusCode, headers, status);
@@ -183,7 +188,12 @@ export class OriginHttp {
       }
       return undefined;
     }
-    return JSON.parse((await readBody(response, MAX_TOKEN_BYTES)).toString('utf8')) as unknown;
+    const text = (await readBody(response, MAX_TOKEN_BYTES)).toString('utf8');
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      return undefined; // a login page, say: there is no token to be had
+    }
   }
 }
 

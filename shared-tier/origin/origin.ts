@@ -1,4 +1,4 @@
-import { DOCKER_HUB, type Registry } from '../../oci/reference.ts';
+import { DOCKER_HUB, type Registry, parseRegistry } from '../../oci/reference.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ListedRegistry, OriginsFile } from '../../service/origins-file.ts';
 import { isPublicName } from './address-guard.ts';
@@ -66,8 +66,13 @@ export class Origins {
   #origin(registry: Registry, entry: ListedRegistry, isListed: boolean): Origin {
     const isHub = registry === DOCKER_HUB;
     const endpoint = entry.endpoint ?? (isHub ? DOCKER_HUB_ENDPOINT : new URL(`https://${registry}`));
-    const trusted = [...(entry.endpoint ? [entry.endpoint.host] : []), ...entry.redirectHosts, ...entry.tokenHosts];
-    const tokenHosts = [...entry.tokenHosts, ...(isHub ? [DOCKER_HUB_TOKEN_HOST] : [])];
+    const own = entry.endpoint ? [`${entry.endpoint.hostname}:${portOf(entry.endpoint)}`] : [];
+    const listed = [...entry.redirectHosts, ...entry.tokenHosts].map((host) => host.toLowerCase());
+    const trusted = [...own, ...listed];
+    const tokenHosts = [
+      ...entry.tokenHosts.map((host) => host.toLowerCase()),
+      ...(isHub ? [DOCKER_HUB_TOKEN_HOST] : []),
+    ];
     return {
       registry,
       endpoint,
@@ -84,19 +89,25 @@ export class Origins {
 
 /** `host` means any port, `host:port` that one. */
 function matchesHost(hosts: readonly string[], url: URL): boolean {
-  return hosts.some(
-    (each) => each === url.hostname || each === url.host || each === `${url.hostname}:${defaultPort(url)}`,
-  );
+  return hosts.some((each) => each === url.hostname || each === `${url.hostname}:${portOf(url)}`);
 }
 
-function defaultPort(url: URL): string {
+function portOf(url: URL): string {
   return url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
 }
 
 function globToRegExp(glob: string): RegExp {
-  const parts = glob
-    .toLowerCase()
+  const parts = spelling(glob)
     .split('*')
     .map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'));
   return new RegExp(`^${parts.join('.*')}$`);
+}
+
+/** A glob that is a name means the registry of that name, so it gets the one spelling that registries have inside. */
+function spelling(glob: string): string {
+  try {
+    return parseRegistry(glob);
+  } catch {
+    return glob.toLowerCase();
+  }
 }

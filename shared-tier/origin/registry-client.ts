@@ -93,9 +93,19 @@ export class RegistryClient {
     } catch (error) {
       if (OciError.from(error).code !== 'BLOB_UNKNOWN' || !OciError.from(error).denied) throw error;
     }
-    const body = await this.getBlob(repository, digest, { start: 0, end: 1 }, { signal });
+    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, { signal });
     body.cancel();
     return { sizeBytes: body.sizeBytes };
+  }
+
+  /** As `getBlob`; empty content, of which no range can be satisfied, is read whole. */
+  async getBlobFrom(repository: Repository, digest: Digest, range: ByteRange, options: Options): Promise<BlobBody> {
+    try {
+      return await this.getBlob(repository, digest, range, options);
+    } catch (error) {
+      if (OciError.from(error).code !== 'RANGE_INVALID') throw error;
+      return await this.getBlob(repository, digest, undefined, options);
+    }
   }
 
   /**

@@ -15,7 +15,7 @@ const MARGIN_MS = 5_000;
 
 /** Anonymous tokens of one registry, kept until they expire. */
 export class AnonymousTokens {
-  readonly #tokens = new LRUCache<Repository, string>({ max: MAX_TOKENS });
+  readonly #tokens = new LRUCache<Repository, { value: string; endsAt: number }>({ max: MAX_TOKENS });
   readonly #fetching = new Map<string, Promise<string | undefined>>();
   readonly #origin: Origin;
   readonly #fetch: FetchToken;
@@ -27,12 +27,13 @@ export class AnonymousTokens {
 
   /** The token for pulling from the repository that is known to be valid now. */
   known(repository: Repository): string | undefined {
-    return this.#tokens.get(repository);
+    const token = this.#tokens.get(repository);
+    return token && token.endsAt > performance.now() ? token.value : undefined;
   }
 
   /** A token refused by the registry is not used again. */
   forget(repository: Repository, token: string): void {
-    if (this.#tokens.peek(repository) === token) this.#tokens.delete(repository);
+    if (this.#tokens.peek(repository)?.value === token) this.#tokens.delete(repository);
   }
 
   /** Answers a Bearer challenge; equal ones at once share one exchange. Undefined when there is no token to be had. */
@@ -56,8 +57,7 @@ export class AnonymousTokens {
     // A token is put into a header: anything but its own alphabet is no token.
     if (typeof value !== 'string' || !/^[\w.~+/=:-]{1,16384}$/.test(value)) return undefined;
     const lifeS = typeof expiresIn === 'number' && expiresIn > 0 ? Math.min(expiresIn, MAX_LIFE_S) : DEFAULT_LIFE_S;
-    const ttl = lifeS * 1000 - MARGIN_MS;
-    if (ttl > 0) this.#tokens.set(repository, value, { ttl });
+    this.#tokens.set(repository, { value, endsAt: performance.now() + lifeS * 1000 - MARGIN_MS });
     return value;
   }
 }

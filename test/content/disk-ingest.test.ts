@@ -1,11 +1,13 @@
+import { getEventListeners } from 'node:events';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { BufferPool } from '../../content/buffer-pool.ts';
 import { DiskIngest } from '../../content/disk-ingest.ts';
 import { Hasher } from '../../content/hasher.ts';
+import { OciError } from '../../oci/error.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
-import { MIB, sample, startReading } from './fixtures.ts';
+import { MIB, sample, startReading, SOON } from './fixtures.ts';
 
 const { bytes: BYTES, digest: DIGEST } = sample(MIB);
 
@@ -29,7 +31,7 @@ describe('an ingest into a file', () => {
     await Promise.all([ingest.write(0, [BYTES]), ingest.write(0, [BYTES]), ingest.write(7, [BYTES.subarray(7)])]);
     await ingest.write(0, [BYTES]);
     await ingest.commit();
-    await vi.waitFor(() => expect(told.closed).toEqual([[true, MIB]]));
+    await vi.waitFor(() => expect(told.closed).toEqual([[true, MIB]]), SOON);
     expect(told.writtenBytes).toBe(MIB);
   });
 
@@ -93,13 +95,53 @@ describe('an ingest into a file', () => {
     expect(told.closed).toEqual([[false, MIB]]);
   });
 
-  test('is corrupt when its file is cut short before the verification', async () => {
+  test('shows nothing when it is aborted while the verified bytes go to the disk', async () => {
+    let published = 0;
+    await using fixture = await begin(undefined, () => {
+      published += 1;
+    });
+    const { ingest, file, told } = fixture;
+    const reason = new OciError('UNAVAILABLE', 'turned away');
+    file.datasync = async () => ingest.abort(reason);
+    await ingest.write(0, [BYTES]);
+    await expect(ingest.commit()).rejects.toBe(reason);
+    await ingest[Symbol.asyncDispose]();
+    expect([published, told.closed]).toEqual([0, [[false, MIB]]]);
+  });
+
+  test('is unavailable when its file is cut short before the verification', async () => {
     await using fixture = await begin();
     const { ingest, file } = fixture;
     await ingest.write(1, [BYTES.subarray(1)]);
     await file.truncate(10);
     await ingest.write(0, [BYTES.subarray(0, 1)]);
     await expect(ingest.commit()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('may not be followed any more when its last reader has gone after the commit', async () => {
+    await using fixture = await begin();
+    const { ingest, file } = fixture;
+    await ingest.write(0, [BYTES]);
+    await ingest.commit();
+    await ingest[Symbol.asyncDispose]();
+    expect(() => ingest.follow()).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+    expect(file.fd).toBe(-1);
+  });
+
+  test("leaves nothing on the signal of a reader's client, however often that waited", async () => {
+    await using fixture = await begin();
+    const { ingest } = fixture;
+    await using follower = ingest.follow();
+    const { signal } = new AbortController();
+    const reading = startReading(follower, { signal });
+    for (let at = 0; at < MIB; at += MIB / 16) {
+      await vi.waitFor(() => expect(ingest.wanted()).toEqual([at]), SOON);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+      await ingest.write(at, [BYTES.subarray(at, at + MIB / 16)]);
+    }
+    await ingest.commit();
+    expect((await reading.result).equals(BYTES)).toBe(true);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   test('has no reader that waits for a place whose bytes are there', async () => {
@@ -110,7 +152,7 @@ describe('an ingest into a file', () => {
     const readings = Array.from({ length: 200 }, (_, at) =>
       startReading(follower, { range: { start: at * 5_000, end: at * 5_000 + 5_000 }, signal: client.signal }),
     );
-    await vi.waitFor(() => expect(ingest.wanted()).toHaveLength(200));
+    await vi.waitFor(() => expect(ingest.wanted()).toHaveLength(200), SOON);
     for (let at = 0; at < MIB; at += 4_096) await ingest.write(at, [BYTES.subarray(at, at + 4_096)]);
     const parts = await Promise.all(readings.map(({ result }) => result));
     expect(Buffer.concat(parts).equals(BYTES.subarray(0, 1_000_000))).toBe(true);

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { DiskStore } from '../../content/disk-store.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { type DiskFixture, diskStore, filesIn, read, sample } from './fixtures.ts';
+import { type DiskFixture, diskStore, filesIn, read, sample, SOON } from './fixtures.ts';
 
 const KB = 1_000;
 const [A, B, C, D] = [0, 1, 2, 3].map((seed) => sample(100 * KB, seed)) as [Sample, Sample, Sample, Sample];
@@ -30,7 +30,7 @@ describe('when a disk store is full, it', () => {
   test('removes what it evicts from the disk', async () => {
     await using fixture = await full();
     await fixture.store.put(D.digest, D.bytes);
-    await expect.poll(() => filesIn(fixture.directory)).toHaveLength(3);
+    await expect.poll(() => filesIn(fixture.directory), SOON).toHaveLength(3);
     expect(fixture.store.usage).toEqual({ blobs: 3, bytes: 300 * KB, capacityBytes: 300 * KB });
   });
 
@@ -97,7 +97,7 @@ describe('when a disk store is full, it', () => {
     await follower[Symbol.asyncDispose]();
     await follower[Symbol.asyncDispose]();
     expect(store.usage.bytes).toBe(0);
-    await expect.poll(() => filesIn(fixture.directory)).toEqual([]);
+    await expect.poll(() => filesIn(fixture.directory), SOON).toEqual([]);
   });
 
   test('counts content once that two ingests brought', async () => {
@@ -108,7 +108,7 @@ describe('when a disk store is full, it', () => {
     await Promise.all(ingests.map((ingest) => ingest.commit()));
     await Promise.all(ingests.map((ingest) => ingest[Symbol.asyncDispose]()));
     expect(store.usage).toMatchObject({ blobs: 1, bytes: 100 * KB });
-    await expect.poll(() => filesIn(fixture.directory)).toHaveLength(1);
+    await expect.poll(() => filesIn(fixture.directory), SOON).toHaveLength(1);
   });
 
   test('never exceeds its capacity, whoever comes at once', async () => {

@@ -2,7 +2,7 @@ import { appendFile, mkdir, readdir, rename, rm, stat, truncate, writeFile } fro
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { DiskStore } from '../../content/disk-store.ts';
-import { type DiskFixture, MIB, diskStore, filesIn, read, sample, startReading } from './fixtures.ts';
+import { type DiskFixture, MIB, diskStore, filesIn, read, sample, startReading, SOON } from './fixtures.ts';
 
 const { bytes: BYTES, digest: DIGEST } = sample(100_000);
 
@@ -19,7 +19,7 @@ describe('content whose file was', () => {
     await damage(store.layout.blob(DIGEST));
     expect(await Promise.all([store.open(DIGEST), store.open(DIGEST)])).toEqual([undefined, undefined]);
     expect([await store.stat(DIGEST), evicted, store.usage.bytes]).toEqual([undefined, [[DIGEST, 'damaged']], 0]);
-    await expect.poll(() => filesIn(fixture.directory)).toEqual([]);
+    await expect.poll(() => filesIn(fixture.directory), SOON).toEqual([]);
     await store.put(DIGEST, BYTES);
     await using content = await store.open(DIGEST);
     expect((await read(content)).equals(BYTES)).toBe(true);
@@ -111,7 +111,7 @@ describe('a disk store that cannot use its directory', () => {
     await follower[Symbol.asyncDispose]();
     await ingest[Symbol.asyncDispose]();
     expect(store.usage.bytes).toBe(0);
-    await expect.poll(() => readdir(store.layout.ingests)).toEqual([]);
+    await expect.poll(() => readdir(store.layout.ingests), SOON).toEqual([]);
   });
 
   test('says that it is unavailable when content cannot be opened, and does not call it damaged', async () => {
@@ -137,6 +137,8 @@ describe('an ingest that is aborted while it commits', () => {
       const { bytes, digest } = sample(32, turn);
       const before = store.usage.bytes;
       const ingest = await store.ingest(digest, 32);
+      const follower = ingest.follow();
+      const reading = startReading(follower);
       await ingest.write(0, [bytes]);
       const committed = ingest.commit().then(
         () => true,
@@ -144,11 +146,14 @@ describe('an ingest that is aborted while it commits', () => {
       );
       for (let turns = 0; turns < turn % 20; turns += 1) await stat(fixture.directory);
       await ingest[Symbol.asyncDispose]();
+      const [{ status }] = await Promise.allSettled([reading.result]);
+      await follower[Symbol.asyncDispose]();
       const isThere = (await store.stat(digest)) !== undefined;
       expect([await committed, store.usage.bytes - before]).toEqual([isThere, isThere ? 32 : 0]);
+      expect([status, isThere]).not.toEqual(['rejected', true]);
       outcomes.add(isThere);
     }
-    await expect.poll(() => readdir(store.layout.ingests)).toEqual([]);
+    await expect.poll(() => readdir(store.layout.ingests), SOON).toEqual([]);
     expect(outcomes).toContain(false);
   });
 });
@@ -160,11 +165,11 @@ describe('a disk store', () => {
     await store.put(sample(1).digest, sample(1).bytes); // the verifying thread is started now
     const before = await descriptors();
     for (let turn = 0; turn < 20; turn += 1) await work(store, turn);
-    await expect.poll(descriptors).toBeLessThanOrEqual(before);
+    await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before);
     expect(store.usage.bytes).toBe(
       (await Array.fromAsync(store.list())).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     );
-    await expect.poll(() => readdir(store.layout.ingests)).toEqual([]);
+    await expect.poll(() => readdir(store.layout.ingests), SOON).toEqual([]);
   });
 });
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { DiskStore } from '../../content/disk-store.ts';
 import { digestOf, hexOf } from '../../oci/digest.ts';
-import { type DiskFixture, diskStore, filesIn, read, sample } from './fixtures.ts';
+import { type DiskFixture, diskStore, filesIn, read, sample, SOON } from './fixtures.ts';
 
 const samples = Array.from({ length: 4 }, (_, seed) => sample(1_000, seed));
 const [A, B, C, D] = samples as [Sample, Sample, Sample, Sample];
@@ -48,7 +48,7 @@ describe('a disk store opened again', () => {
     const before = Date.now();
     await (await store.open(A.digest))?.[Symbol.asyncDispose]();
     await expect
-      .poll(async () => (await stat(store.layout.blob(A.digest))).mtimeMs)
+      .poll(async () => (await stat(store.layout.blob(A.digest))).mtimeMs, SOON)
       .toBeGreaterThanOrEqual(before - 1_000);
     await fixture.reopen({ capacityBytes: 1_000 });
     expect(fixture.evicted.map(([digest]) => digest)).toEqual([B.digest, C.digest]);
@@ -63,7 +63,7 @@ describe('a disk store opened again', () => {
       [C.digest, 'size'],
     ]);
     expect(store.usage).toEqual({ blobs: 1, bytes: 1_000, capacityBytes: 1_999 });
-    await expect.poll(() => filesIn(fixture.directory)).toHaveLength(1);
+    await expect.poll(() => filesIn(fixture.directory), SOON).toHaveLength(1);
   });
 
   const hex = hexOf(A.digest);

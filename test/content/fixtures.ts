@@ -12,6 +12,9 @@ import { tmpDir } from '../support/tmp-dir.ts';
 
 export const MIB = 1024 * 1024;
 
+/** How long to wait for what happens by itself; a busy machine needs more than a moment. */
+export const SOON = { timeout: 10_000 };
+
 /** Bytes with their digest; another seed gives others. */
 export function sample(sizeBytes: number, seed = 0, algorithm?: Algorithm): { bytes: Buffer; digest: Digest } {
   const bytes = readBytes(generatedBlob(sizeBytes, seed));
@@ -70,13 +73,14 @@ export interface DiskFixture extends AsyncDisposable {
   reopen(options?: Partial<DiskStoreOptions>): Promise<DiskStore>;
 }
 
-/** Threads are slow to start and hold nothing between two tests, so there is one for all. */
-const hasher = new Hasher(1);
+let sharedHasher: Hasher | undefined;
 
 /** A disk store in a directory of its own. */
 export async function diskStore(options: Partial<DiskStoreOptions> = {}): Promise<DiskFixture> {
   const directory = await tmpDir();
   const pool = new BufferPool();
+  // Threads are slow to start and hold nothing between two tests, so there is one for all that want one.
+  const hasher = (sharedHasher ??= new Hasher(1));
   const evicted: [Digest, EvictionReason][] = [];
   const reopen = (more: Partial<DiskStoreOptions> = {}): Promise<DiskStore> =>
     DiskStore.open({

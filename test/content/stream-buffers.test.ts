@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { BufferPool } from '../../content/buffer-pool.ts';
 import { StreamBuffers } from '../../content/stream-buffers.ts';
@@ -20,10 +21,12 @@ describe('StreamBuffers', () => {
 
   test('waits for its consumer, and for nobody else', async () => {
     const buffers = new StreamBuffers(drained());
-    const own = await buffers.acquire(forever);
-    const next = buffers.acquire(forever);
+    const { signal } = new AbortController();
+    const own = await buffers.acquire(signal);
+    const next = buffers.acquire(signal);
     own.release();
     expect((await next).bytes.buffer).toBe(own.bytes.buffer);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   test('goes back to the pool when that has buffers again', async () => {

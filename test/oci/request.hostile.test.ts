@@ -64,6 +64,7 @@ describe('a hostile path is refused:', () => {
     ['a registry with an absurd port', '/v2/quay.io:99999/app/manifests/v1'],
     ['a question mark, encoded', '/v2/app%3fns=x/manifests/v1'],
     ['a name of 256', `/v2/org/${'a'.repeat(252)}/manifests/v1`],
+    ['a path of kilobytes that is no endpoint', `/v2/${'a'.repeat(2_000)}`],
     ['a path of kilobytes', `/v2/${'a/'.repeat(2_000)}manifests/v1`],
   ])('%s', (_, url) => {
     expect(outcome(url)).toBe('NAME_INVALID');

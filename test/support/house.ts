@@ -35,13 +35,13 @@ export class House implements AsyncDisposable {
   readonly log: Record<string, unknown>[] = [];
   readonly #agentEnv: Env;
   readonly #tierEnv: Env;
-  readonly #remove: () => Promise<void>;
+  readonly #remove: () => PromiseLike<void>;
   #agent: Agent | undefined;
   #tier: SharedTier | undefined;
   #mirror = '';
   #addresses: { grpc: Address; http: Address } | undefined;
 
-  constructor(origin: Origin, directory: string, remove: () => Promise<void>, { agent, tier }: HouseOptions) {
+  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, { agent, tier }: HouseOptions) {
     this.origin = origin;
     this.#remove = remove;
     this.agentDirectory = join(directory, 'agent');

@@ -1,0 +1,228 @@
+import { type Server, type Socket, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { type ServerResponse, type IncomingMessage, createServer as createHttpServer } from 'node:http';
+import { BufferPool } from '../../content/buffer-pool.ts';
+import { DiskStore } from '../../content/disk-store.ts';
+import { Hasher } from '../../content/hasher.ts';
+import type { Content } from '../../content/store.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { OciError } from '../../oci/error.ts';
+import { type Reference, type Registry, type Repository, parseReference, parseRegistry } from '../../oci/reference.ts';
+import { parseOriginsFile } from '../../service/origins-file.ts';
+import { Fetches } from '../../shared-tier/fetches.ts';
+import { Images } from '../../shared-tier/images.ts';
+import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
+import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
+import { Origins } from '../../shared-tier/origin/origin.ts';
+import { Proofs } from '../../shared-tier/proofs.ts';
+import { type Place, Records } from '../../shared-tier/records.ts';
+import { Seal } from '../../shared-tier/seal.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
+
+export const MIB = 1024 * 1024;
+
+/** The name under which tests know their (first) origin. */
+export const REGISTRY = parseRegistry('registry.test');
+export const APP = 'org/app' as Repository;
+
+export function placeOf(repository: string = APP, registry: Registry = REGISTRY): Place {
+  return { registry, repository: repository as Repository };
+}
+
+export function refOf(text: string): Reference {
+  return parseReference(text);
+}
+
+/** A signal that is never aborted. */
+export const forever = new AbortController().signal;
+
+/** An answer of an origin to one request. */
+export interface Observed {
+  readonly registry: string;
+  readonly kind: string;
+  readonly method: string;
+  readonly status: number;
+}
+
+export interface ClientsOptions {
+  /** Further keys of the registry's entry in the origins file. */
+  readonly entry?: Record<string, unknown>;
+  /** Further keys of the origins file. */
+  readonly file?: Record<string, unknown>;
+  readonly silenceMs?: number;
+  readonly patienceMs?: number;
+}
+
+/** Clients of the registries, each at the URL of its origin, as the origins file has it. */
+export function clientsOf(registries: Record<string, { url: string }>, options: ClientsOptions = {}) {
+  const { entry = {}, file = {}, ...more } = options;
+  const listed = Object.entries(registries).map(([name, { url }]) => [name, { endpoint: url, ...entry }]);
+  const parsed = parseOriginsFile(JSON.stringify({ registries: Object.fromEntries(listed), ...file }));
+  const observed: Observed[] = [];
+  const refused: Registry[] = [];
+  const clients = new OriginClients({
+    origins: new Origins(parsed),
+    guard: new AddressGuard(parsed.denyNetworks),
+    proxy: parsed.proxy,
+    observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
+    refused: (registry) => refused.push(registry),
+    ...more,
+  });
+  return {
+    clients,
+    /** The client of the registry `registry.test`, or another one. */
+    client: (registry: Registry = REGISTRY) => clients.get(registry),
+    registry: (registry: Registry = REGISTRY) => clients.get(registry).registry,
+    observed,
+    refused,
+    [Symbol.asyncDispose]: () => clients[Symbol.asyncDispose](),
+  };
+}
+
+export interface TierOptions extends ClientsOptions {
+  readonly ttlMs?: number;
+  readonly lingerMs?: number;
+  readonly parkMs?: number;
+  readonly quarantineMs?: number;
+  readonly capacityBytes?: number;
+}
+
+const hasher = new Hasher(1); // threads are slow to start, and hold nothing between two tests
+
+/** What a shared tier is made of, without its servers. */
+export async function tierOf(registries: Record<string, { url: string }>, options: TierOptions = {}) {
+  const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...clientsOptions } = options;
+  const stack = new AsyncDisposableStack();
+  const directory = stack.use(await tmpDir());
+  const origins = stack.use(clientsOf(registries, clientsOptions));
+  const ended: { digest: Digest; error: OciError | undefined }[] = [];
+  const received = { bytes: 0 };
+  const notKept: unknown[] = [];
+  const store = await DiskStore.open({
+    directory: directory.path,
+    capacityBytes,
+    pool: new BufferPool(),
+    hasher,
+    onEvict: (digest) => records.forget(digest),
+  });
+  const records = await Records.open(
+    store.layout,
+    async (digest) => (await store.stat(digest)) !== undefined,
+    (error) => notKept.push(error),
+  );
+  stack.defer(() => records.settled());
+  const fetches = stack.use(
+    new Fetches({
+      store,
+      records,
+      events: {
+        received: (_client, bytes) => (received.bytes += bytes),
+        ended: (_place, digest, error) => ended.push({ digest, error }),
+      },
+      ...(lingerMs !== undefined && { lingerMs }),
+      ...(parkMs !== undefined && { parkMs }),
+      ...(quarantineMs !== undefined && { quarantineMs }),
+    }),
+  );
+  const proofs = new Proofs({ seal: new Seal(Buffer.alloc(32, 1), 'grant'), ttlMs });
+  const images = new Images({ ...origins, proofs, store, records, fetches, notKept: (error) => notKept.push(error) });
+  return {
+    ...origins,
+    directory: directory.path,
+    store,
+    records,
+    fetches,
+    proofs,
+    images,
+    ended,
+    received,
+    notKept,
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  };
+}
+
+/** All bytes of what can be read. */
+export async function bytesOf(content: Content | undefined, start = 0, end?: number): Promise<Buffer> {
+  if (!content) throw new Error('there is no such content');
+  const pieces: Buffer[] = [];
+  for await (const { bytes, release } of content.chunks(
+    { start, end: end ?? content.sizeBytes },
+    { signal: forever },
+  )) {
+    pieces.push(Buffer.from(bytes));
+    release();
+  }
+  return Buffer.concat(pieces);
+}
+
+/** What was thrown, as an OciError; throws itself when nothing was. */
+export async function failureOf(promise: Promise<unknown>): Promise<OciError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error === undefined) throw new Error('it did not fail');
+  return OciError.from(error);
+}
+
+/** A server that nobody may connect to: it counts who does. */
+export interface Canary extends AsyncDisposable {
+  readonly port: number;
+  readonly connections: number;
+}
+
+export async function canary(): Promise<Canary> {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.destroy();
+  });
+  await listen(server);
+  return {
+    port: portOf(server),
+    get connections() {
+      return connections;
+    },
+    [Symbol.asyncDispose]: () => close(server),
+  };
+}
+
+/** An HTTP server that answers what a test wants, for answers that no registry gives. */
+export async function httpServer(answer: (request: IncomingMessage, response: ServerResponse) => void) {
+  const sockets = new Set<Socket>();
+  const requests: { method: string; url: string; range: string | undefined }[] = [];
+  const server = createHttpServer((request, response) => {
+    requests.push({ method: request.method ?? '', url: request.url ?? '', range: request.headers.range });
+    answer(request, response);
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  await listen(server);
+  return {
+    url: `http://127.0.0.1:${portOf(server)}`,
+    host: `127.0.0.1:${portOf(server)}`,
+    requests,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await close(server);
+    },
+  };
+}
+
+async function listen(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  server.listen(0, '127.0.0.1', () => resolve(undefined));
+  await promise;
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+async function close(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  server.close(() => resolve(undefined));
+  await promise;
+}

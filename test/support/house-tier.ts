@@ -1,0 +1,74 @@
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import type { OpenBlobRequest__Output } from '../../proto/generated/circ/v1/OpenBlobRequest.ts';
+import type { OpenBlobResponse } from '../../proto/generated/circ/v1/OpenBlobResponse.ts';
+import type { ResolveManifestRequest__Output } from '../../proto/generated/circ/v1/ResolveManifestRequest.ts';
+import type { ResolveManifestResponse } from '../../proto/generated/circ/v1/ResolveManifestResponse.ts';
+import type { SharedTierHandlers } from '../../proto/generated/circ/v1/SharedTier.ts';
+import { loadServices } from '../../proto/load.ts';
+import { toGrpcError } from '../../proto/status.ts';
+import type { Address } from '../../service/units.ts';
+
+/** What a tier's handler does: an answer, or a throw (an OciError becomes the status that the contract gives it). */
+export interface TierAnswers {
+  openBlob?: (request: OpenBlobRequest__Output) => OpenBlobResponse | Promise<OpenBlobResponse>;
+  resolveManifest?: (request: ResolveManifestRequest__Output) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
+}
+
+/** The gRPC face of a shared tier that answers as a test says, for tests of the agent alone. */
+export class ScriptedTier implements AsyncDisposable {
+  readonly #server = new Server();
+  #port = 0;
+  /** May be changed at any time. */
+  answers: TierAnswers;
+  /** What was asked, in order. */
+  readonly blobQuestions: OpenBlobRequest__Output[] = [];
+  readonly manifestQuestions: ResolveManifestRequest__Output[] = [];
+
+  constructor(answers: TierAnswers) {
+    this.answers = answers;
+    const handlers: SharedTierHandlers = {
+      OpenBlob: answering((request) => {
+        this.blobQuestions.push(request);
+        return this.answers.openBlob?.(request) ?? {};
+      }),
+      ResolveManifest: answering((request) => {
+        this.manifestQuestions.push(request);
+        return this.answers.resolveManifest?.(request) ?? {};
+      }),
+    };
+    this.#server.addService(loadServices().SharedTier.service, handlers);
+  }
+
+  get address(): Address {
+    return { host: '127.0.0.1', port: this.#port };
+  }
+
+  async up(): Promise<this> {
+    this.#port = await new Promise((resolve, reject) => {
+      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
+        if (error) reject(error);
+        else resolve(port);
+      });
+    });
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.forceShutdown();
+  }
+}
+
+/** Starts one: `await using tier = await scriptedTier({ openBlob: () => ({ size: 5, readUrl }) })`. */
+export async function scriptedTier(answers: TierAnswers = {}): Promise<ScriptedTier> {
+  return await new ScriptedTier(answers).up();
+}
+
+function answering<Request, Response>(answer: (request: Request) => Response | Promise<Response>) {
+  return async (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): Promise<void> => {
+    try {
+      callback(null, await answer(call.request));
+    } catch (error) {
+      callback(toGrpcError(error));
+    }
+  };
+}
