@@ -21,7 +21,7 @@ export class BufferPool {
   readonly #idle: Buffer[] = [];
   #unallocated: number;
 
-  constructor({ bufferBytes = 256 * 1024, totalBytes = 32 * 1024 * 1024 }: BufferPoolOptions = {}) {
+  constructor({ bufferBytes = 256 * 1024, totalBytes = 24 * 1024 * 1024 }: BufferPoolOptions = {}) {
     this.bufferBytes = bufferBytes;
     this.#unallocated = Math.max(2, Math.floor(totalBytes / bufferBytes));
   }

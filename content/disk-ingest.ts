@@ -23,6 +23,8 @@ export interface DiskIngestOptions {
   readonly readers: (change: number) => void;
 }
 
+const HASH_EVERY_BYTES = 1024 * 1024;
+
 interface Waiter {
   readonly position: number;
   resolve(end: number): void;
@@ -40,6 +42,7 @@ export class DiskIngest implements Ingest {
   readonly #waiters = new Set<Waiter>();
   readonly #hash: HashJob;
   #readers = 0;
+  #hashedTo = 0;
   #writing = 0;
   #writtenBytes = 0;
   #state: 'open' | 'verified' | 'committed' | 'failed' = 'open';
@@ -76,7 +79,7 @@ export class DiskIngest implements Ingest {
       this.#writtenBytes += end - start;
       this.#options.written(end - start);
     }
-    this.#hash.advance(this.#written.endOf(0));
+    this.#tellHasher();
     this.#wake();
   }
 
@@ -103,6 +106,7 @@ export class DiskIngest implements Ingest {
           signal,
           pool: this.#options.pool,
           availableTo: (position) => this.#available(position, signal),
+          availableNow: (position) => (this.#failure ? position : this.#readableTo(position)),
         }),
       [Symbol.asyncDispose]: async () => {
         if (open) this.#countReader(-1);
@@ -142,6 +146,14 @@ export class DiskIngest implements Ingest {
   async [Symbol.asyncDispose](): Promise<void> {
     this.abort(new OciError('UNAVAILABLE', 'the content stopped arriving'));
     await this.#fileClosed;
+  }
+
+  /** A message for each small write would cost the hasher more than the hash. */
+  #tellHasher(): void {
+    const prefix = this.#written.endOf(0);
+    if (prefix - this.#hashedTo < HASH_EVERY_BYTES && prefix < this.sizeBytes) return;
+    this.#hashedTo = prefix;
+    this.#hash.advance(prefix);
   }
 
   /** End of what can be read from `position`: without the last byte until the digest is verified. */

@@ -29,9 +29,10 @@ const DURATIONS_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_6
 /** `20GiB`, `500MB`, `4096` → bytes. @throws Error with what is expected */
 export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([A-Za-z]*)$/.exec(text);
-  const unit = SIZES[match?.[2] ?? '?'];
-  if (!match || unit === undefined) throw new Error('a size such as 20GiB');
-  return Math.floor(Number(match[1]) * unit);
+  const name = match?.[2] ?? '?';
+  const bytes = Math.floor(Number(match?.[1]) * (Object.hasOwn(SIZES, name) ? (SIZES[name] ?? NaN) : NaN));
+  if (!Number.isSafeInteger(bytes)) throw new Error('a size such as 20GiB');
+  return bytes;
 }
 
 /** `200MiB/s` → bytes per second. @throws Error with what is expected */

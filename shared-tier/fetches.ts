@@ -56,8 +56,8 @@ export class Fetches implements AsyncDisposable {
     }
   }
 
-  /** The running fetch, or a new one. */
-  start(client: OriginClient, place: Place, digest: Digest): Fetch {
+  /** The running fetch, or a new one. @param expectedBytes a hint, see `DownloadOptions` */
+  start(client: OriginClient, place: Place, digest: Digest, expectedBytes?: number): Fetch {
     const key = keyOf(place.registry, digest);
     const running = this.#running.get(key);
     if (running) return running;
@@ -69,7 +69,12 @@ export class Fetches implements AsyncDisposable {
       lingerMs,
       parkMs,
       slots: this.#slots,
-      download: { client: client.registry, pace: client.pace, received: (bytes) => events.received(client, bytes) },
+      download: {
+        expectedBytes,
+        client: client.registry,
+        pace: client.pace,
+        received: (bytes) => events.received(client, bytes),
+      },
       ended: (error) => {
         this.#running.delete(key);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);

@@ -55,6 +55,8 @@ const NO_GRANT = new Uint8Array();
 export class Images {
   readonly #options: ImagesOptions;
   readonly #manifests: Manifests;
+  /** What manifests said of their blobs' sizes: hints only. */
+  readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 });
   readonly #tags = new LRUCache<string, Descriptor>({ max: 100_000 });
 
   constructor(options: ImagesOptions) {
@@ -75,6 +77,7 @@ export class Images {
     const { descriptor, content, links, fromOrigin } = manifest;
     const children = links.manifests.map(({ digest }) => digest);
     this.#options.proofs.inherit(place, descriptor.digest, children);
+    for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
     const readable = [...links.manifests, ...links.blobs].filter(({ digest }) => this.#canServe(place, digest));
     return { descriptor, content, readable, fromOrigin };
   }
@@ -109,7 +112,7 @@ export class Images {
   /** Joins the fetch under way, or begins one. Another repository's no is not this one's: then it is tried here. */
   async #open(client: OriginClient, place: Place, digest: Digest): Promise<{ sizeBytes: number }> {
     const { fetches } = this.#options;
-    const fetch = fetches.start(client, place, digest);
+    const fetch = fetches.start(client, place, digest, this.#sizes.get(digest));
     try {
       return await fetch.opened();
     } catch (error) {

@@ -25,7 +25,6 @@ export function blobUrl(base: string, digest: string): string {
 export interface CircOptions {
   /** Base URL. */
   readonly origin: string;
-  readonly originName?: string;
   readonly admit?: 'always' | 'second-request' | 'never';
 }
 
@@ -107,12 +106,12 @@ export class Bed implements AsyncDisposable {
   }
 
   /** Starts circ anew. The caller ends it, and with it goes what it has cached. */
-  async circ({ origin, originName = ORIGIN, admit = 'never' }: CircOptions): Promise<Circ> {
+  async circ({ origin, admit = 'never' }: CircOptions): Promise<Circ> {
     await using stack = new AsyncDisposableStack();
     const directory = await mkdtemp(join(this.directory, 'circ-'));
     stack.defer(async () => await rm(directory, { recursive: true }));
     const origins = join(directory, 'origins.yaml');
-    await writeFile(origins, `registries:\n  ${originName}:\n    endpoint: ${origin}\n`);
+    await writeFile(origins, `registries:\n  ${ORIGIN}:\n    endpoint: ${origin}\n`);
     const { cpuProfiles } = this.#options;
     const options = (name: string) => ({
       namespace: this.here,

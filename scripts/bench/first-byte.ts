@@ -2,7 +2,7 @@ import { AGENT, Bed, assertOutcomes, blobUrl } from './bed.ts';
 import { load, verify } from './load.ts';
 import { type Bench, type BenchOptions, type Row, compare, interleave, median } from './measure.ts';
 
-const BLOB_BYTES = 64 * 1024 * 1024;
+const BLOB_BYTES = 16 * 1024 * 1024;
 /** Blobs that are each read once for one figure. */
 const BLOBS_PER_RUN = 10;
 const FAR_MS = 50;

@@ -42,9 +42,11 @@ ${Object.entries(benches)
   .join('\n')}
 
   --runs N           how often each side is measured, in turn (5)
-  --size SIZE        of a large blob; the others follow it (1GiB)
+  --size SIZE        of the large blob; ten times that for memory (1GiB)
   --json             the rows with all samples, instead of the table
   --cpu-profiles DIR let circ's programs leave CPU profiles there; they are slower then
+
+The exit code is 1 when a goal is not met.
 `;
 
 function say(line: string): void {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { BatchWriter } from './batch-writer.ts';
 import type { Ingest } from '../../content/store.ts';
 import { OciError } from '../../oci/error.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -6,14 +7,12 @@ import type { ByteRange } from '../../oci/range.ts';
 import type { Repository } from '../../oci/reference.ts';
 import type { Pace } from './pace.ts';
 import type { BlobBody, RegistryClient } from './registry-client.ts';
-import { SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+import { SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
 /** Connections that one blob uses at once. */
 const PARALLEL = 6;
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
-/** Bytes that are collected while the disk writes the ones before. */
-const BATCH_BYTES = 256 * 1024;
 
 export interface DownloadOptions {
   readonly client: RegistryClient;
@@ -21,6 +20,8 @@ export interface DownloadOptions {
   readonly digest: Digest;
   readonly pace: Pace | undefined;
   readonly signal: AbortSignal;
+  /** What a manifest said of the size, if one did. Only a hint: it decides how much the first request asks for. */
+  readonly expectedBytes?: number | undefined;
   /** Called for all bytes that came from the origin. */
   readonly received: (bytes: number) => void;
 }
@@ -48,7 +49,9 @@ export async function startDownload(
 ): Promise<StartedDownload> {
   const { client, repository, digest, signal } = options;
   const from = missing.start;
-  const range = { start: from, end: Math.min(missing.end, from + SINGLE_REQUEST_BYTES) };
+  // Of a blob that is known to be large the first request is a segment like the others: all connections at once.
+  const isLarge = (options.expectedBytes ?? 0) > SINGLE_REQUEST_BYTES;
+  const range = { start: from, end: Math.min(missing.end, from + (isLarge ? SEGMENT_BYTES : SINGLE_REQUEST_BYTES)) };
   const body = await client.getBlobFrom(repository, digest, range, { signal });
   const { sizeBytes } = body;
   return {
@@ -109,43 +112,23 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
   }
 }
 
-/** Writes a body's bytes within the range; the disk writes one batch while the next one arrives. */
+/** Writes a body's bytes within the range. */
 async function write(options: DownloadOptions, body: BlobBody, range: ByteRange, ingest: Ingest): Promise<void> {
   const { pace, received, signal } = options;
+  const writer = new BatchWriter(ingest, range.start);
   let position = body.start;
-  let writtenTo = range.start;
-  let batch: Uint8Array[] = [];
-  let batchBytes = 0;
-  let writing: Promise<void> | undefined;
-  let isWriting = false;
-  const flush = async (): Promise<void> => {
-    await writing;
-    const pieces = batch;
-    batch = [];
-    isWriting = pieces.length > 0;
-    writing = isWriting ? ingest.write(writtenTo, pieces).finally(() => pieces.forEach(free)) : undefined;
-    writtenTo += batchBytes;
-    writing?.then(
-      () => (isWriting = false),
-      () => (isWriting = false), // seen by who awaits `writing`
-    );
-    batchBytes = 0;
-  };
   try {
     for await (const piece of body.pieces) {
       received(piece.length);
       await pace?.spend(piece.length, signal);
       // An origin that ignores ranges sends what is before the range, and after it, as well.
-      const wanted = piece.subarray(Math.max(0, range.start - position), Math.max(0, range.end - position));
-      if (wanted.length > 0) batch.push(wanted);
-      batchBytes += wanted.length;
+      const bytes = piece.subarray(Math.max(0, range.start - position), Math.max(0, range.end - position));
       position += piece.length;
-      if (!isWriting || batchBytes >= BATCH_BYTES) await flush();
+      if (bytes.length > 0) await writer.add({ bytes, release: () => free(piece) });
       if (position > range.end) break;
     }
   } finally {
-    await flush(); // what has arrived counts, whatever came after it
-    await writing;
+    await writer.end(); // what has arrived counts, whatever came after it
   }
 }
 

@@ -53,7 +53,13 @@ async function agent(admit: AdmissionPolicy, options: Partial<DiskStoreOptions> 
   const tier = parts.use(
     await scriptedTier({
       openBlob: ({ statOnly }) => ({ size: BYTES.length, readUrl: statOnly ? '' : reads.url.href, grant: GRANT }),
-      resolveManifest: () => ({ manifest: NAMED, content: MANIFEST, readable: [LAYER], grant: GRANT, fromOrigin: true }),
+      resolveManifest: () => ({
+        manifest: NAMED,
+        content: MANIFEST,
+        readable: [LAYER],
+        grant: GRANT,
+        fromOrigin: true,
+      }),
     }),
   );
   const client = parts.use(new TierClient(tier.address));
@@ -218,9 +224,9 @@ describe('manifests of the agent', () => {
     it.tier.answers.resolveManifest = () => {
       throw new OciError('MANIFEST_UNKNOWN', 'manifest unknown', { denied: true });
     };
-    await expect(
-      it.source.manifest(manifestRequest(MANIFEST_DIGEST), { withContent: true }),
-    ).rejects.toMatchObject({ code: 'MANIFEST_UNKNOWN' });
+    await expect(it.source.manifest(manifestRequest(MANIFEST_DIGEST), { withContent: true })).rejects.toMatchObject({
+      code: 'MANIFEST_UNKNOWN',
+    });
   });
 
   test('do not exist under the digest of a layer', async () => {

@@ -57,7 +57,12 @@ describe('Grants', () => {
   test('hold for their own repository of their own registry only', () => {
     const grants = new Grants();
     grants.learn(place(), { token: TOKEN, validForMs: 1_000 }, [OBJECT]);
-    for (const other of [place('org/other'), place('org'), place('org/app', 'other.test'), place('test/org/app', 'a')]) {
+    for (const other of [
+      place('org/other'),
+      place('org'),
+      place('org/app', 'other.test'),
+      place('test/org/app', 'a'),
+    ]) {
       expect(grants.token(other)).toHaveLength(0);
       expect(grants.readable(other, OBJECT.digest)).toBeUndefined();
     }

@@ -124,15 +124,18 @@ describe('Relay', () => {
     expect((await collect(it.relay, blob)).error?.code).toBe('CORRUPT');
   });
 
-  test.each([['BLOB_UNKNOWN'], ['UNAVAILABLE']] as const)('ends in time when the tier says %s half-way', async (code) => {
-    await using it = await relaying((socket, request) => sending(10_000, socket, request));
-    const blob = await it.locate();
-    it.tier.answers.openBlob = () => {
-      throw new OciError(code, 'not any more');
-    };
-    expect((await collect(it.relay, blob)).error?.code).toBe(code);
-    expect(it.tier.blobQuestions.length).toBeLessThanOrEqual(4);
-  });
+  test.each([['BLOB_UNKNOWN'], ['UNAVAILABLE']] as const)(
+    'ends in time when the tier says %s half-way',
+    async (code) => {
+      await using it = await relaying((socket, request) => sending(10_000, socket, request));
+      const blob = await it.locate();
+      it.tier.answers.openBlob = () => {
+        throw new OciError(code, 'not any more');
+      };
+      expect((await collect(it.relay, blob)).error?.code).toBe(code);
+      expect(it.tier.blobQuestions.length).toBeLessThanOrEqual(4);
+    },
+  );
 
   test('does not resume what its signal ended', async () => {
     await using it = await relaying((socket, request) => {

@@ -64,7 +64,9 @@ describe('parseResponseHead', () => {
     const anything = fc.oneof(
       fc.uint8Array({ maxLength: 300 }),
       fc
-        .array(fc.constantFrom('HTTP/1.1 ', '206', ' ', '\r\n', '\r\n\r\n', 'content-length', ':', '5', '\r', '\n', 'x'))
+        .array(
+          fc.constantFrom('HTTP/1.1 ', '206', ' ', '\r\n', '\r\n\r\n', 'content-length', ':', '5', '\r', '\n', 'x'),
+        )
         .map((parts) => Buffer.from(parts.join(''))),
     );
     fc.assert(

@@ -43,7 +43,12 @@ describe('TierClient', () => {
       grant: Buffer.from('mine'),
     });
     const blob = await client.openBlob(PLACE, DIGEST, { grant: new Uint8Array(), statOnly: true });
-    expect(blob).toEqual({ sizeBytes: 7, readUrl: new URL('http://127.0.0.1:1/x'), fromOrigin: true, grant: undefined });
+    expect(blob).toEqual({
+      sizeBytes: 7,
+      readUrl: new URL('http://127.0.0.1:1/x'),
+      fromOrigin: true,
+      grant: undefined,
+    });
     expect(tier.blobQuestions[0]).toMatchObject({ digest: DIGEST, statOnly: true });
   });
 

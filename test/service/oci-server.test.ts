@@ -116,7 +116,11 @@ describe('the read side of the distribution API', () => {
 
   test('gives blobs with all the headers that clients need, on GET and HEAD alike', async () => {
     await using it = await serving();
-    const headers = { 'content-type': 'application/octet-stream', 'content-length': '10', 'docker-content-digest': DIGEST };
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'content-length': '10',
+      'docker-content-digest': DIGEST,
+    };
     expect(await it.ask(`${BLOB}?ns=quay.io`)).toMatchObject({
       status: 200,
       headers: { ...headers, 'oci-namespace': 'quay.io' },
@@ -211,7 +215,12 @@ describe('the read side of the distribution API', () => {
     async (method) => {
       await using it = await serving();
       for (const headers of [{}, { 'content-type': 'nonsense' }, { 'content-type': 'application/json' }]) {
-        const text = ['host: x', 'connection: close', 'content-length: 2', ...Object.entries(headers).map((h) => h.join(': '))];
+        const text = [
+          'host: x',
+          'connection: close',
+          'content-length: 2',
+          ...Object.entries(headers).map((h) => h.join(': ')),
+        ];
         const answer = await it.raw(`${method} ${BLOB} HTTP/1.1\r\n${text.join('\r\n')}\r\n\r\n{}`);
         expect(answer).toMatch(/^HTTP\/1\.1 40[45] /);
         expect(codeIn(answer.slice(answer.indexOf('\r\n\r\n') + 4))).toBe('UNSUPPORTED');

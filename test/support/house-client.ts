@@ -131,7 +131,8 @@ async function pullBlob(options: PullOptions, digest: string, sizeBytes: number)
   const algorithm = digest.split(':', 1).join();
   if (options.chunkBytes !== undefined) return await parallelDownload(url, sizeBytes, options.chunkBytes, algorithm);
   const got = await download(url, { algorithm });
-  if (got.status !== 200 || !got.isWhole) throw new Error(`GET of the blob ${digest}: ${got.status}, ${got.bytes} bytes`);
+  if (got.status !== 200 || !got.isWhole)
+    throw new Error(`GET of the blob ${digest}: ${got.status}, ${got.bytes} bytes`);
   return got.digest;
 }
 
@@ -160,7 +161,8 @@ export async function parallelDownload(
           at += piece.copy(chunk, at);
         },
       });
-      if (status !== 206 || bytes !== wanted) throw new Error(`range ${start}-: ${status}, ${bytes} of ${wanted} bytes`);
+      if (status !== 206 || bytes !== wanted)
+        throw new Error(`range ${start}-: ${status}, ${bytes} of ${wanted} bytes`);
       pieces.set(start, chunk);
     }
   };

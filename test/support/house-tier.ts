@@ -11,7 +11,9 @@ import type { Address } from '../../service/units.ts';
 /** What a tier's handler does: an answer, or a throw (an OciError becomes the status that the contract gives it). */
 export interface TierAnswers {
   openBlob?: (request: OpenBlobRequest__Output) => OpenBlobResponse | Promise<OpenBlobResponse>;
-  resolveManifest?: (request: ResolveManifestRequest__Output) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
+  resolveManifest?: (
+    request: ResolveManifestRequest__Output,
+  ) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
 }
 
 /** The gRPC face of a shared tier that answers as a test says, for tests of the agent alone. */

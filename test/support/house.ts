@@ -146,7 +146,13 @@ export class House implements AsyncDisposable {
     const entries = await readdir(blobs, { recursive: true, withFileTypes: true });
     return entries
       .filter((entry) => entry.isFile())
-      .map(({ parentPath, name }) => `${parentPath.slice(blobs.length + 1).split('/', 1).join()}:${name}`);
+      .map(
+        ({ parentPath, name }) =>
+          `${parentPath
+            .slice(blobs.length + 1)
+            .split('/', 1)
+            .join()}:${name}`,
+      );
   }
 
   /** How many files of content on its way there are in both caches. */

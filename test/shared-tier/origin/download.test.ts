@@ -209,18 +209,23 @@ describe('an answer of ranges that no registry gives', () => {
   });
 
   test('in chunks arrives whole, though one read holds nearly all of one and a bit of the next', async () => {
-    const blob = readBytes(generatedBlob(2 * MIB, 4));
-    await using server = await httpServer((_request, response) => {
-      response.writeHead(206, { 'content-range': `bytes 0-${blob.length - 1}/${blob.length}` });
+    const blob = readBytes(generatedBlob(1_920_000, 4));
+    const chunk = (start: number, end: number): Buffer[] => {
+      const bytesOfChunk = blob.subarray(start, end);
+      return [Buffer.from(`${bytesOfChunk.length.toString(16)}\r\n`), bytesOfChunk, Buffer.from('\r\n')];
+    };
+    await using server = await httpServer((_request, { socket }) => {
+      socket?.write(
+        `HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-${blob.length - 1}/${blob.length}\r\n` +
+          'transfer-encoding: chunked\r\n\r\n',
+      );
       void (async () => {
-        for (let at = 0; at < blob.length; at += 60_000) {
-          response.cork();
-          response.write(blob.subarray(at, at + 58_000));
-          response.write(blob.subarray(at + 58_000, at + 60_000));
-          response.uncork();
-          await delay(3); // not to wait for anything: so that the next two are another read
+        for (let at = 0; at < blob.length; at += 64_000) {
+          const pair = [...chunk(at, at + 62_000), ...chunk(at + 62_000, at + 64_000)];
+          socket?.write(Buffer.concat(pair.filter(({ length }) => length > 0)));
+          await delay(3); // nothing is waited for: it makes the next two another read
         }
-        response.end();
+        socket?.end('0\r\n\r\n');
       })();
     });
     await using it = await downloads(server);
