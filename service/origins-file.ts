@@ -38,6 +38,9 @@ const listedRegistry = z.strictObject({
   bandwidth: text('a bandwidth such as 200MiB/s', parseBandwidth).transform(parseBandwidth).optional(),
 });
 
+/** A key without anything behind it is null in YAML. */
+const orEmpty = z.preprocess((entry) => entry ?? {}, listedRegistry);
+
 const originsFile = z.strictObject({
   default: registryName.prefault('docker.io'),
   allow: z.array(z.string()).default(['*']),
@@ -51,7 +54,7 @@ const originsFile = z.strictObject({
   /** Not used by this version. */
   whenOriginIsDown: z.enum(['serve-public', 'refuse']).optional(),
   registries: z
-    .record(text('a key of the form host or host:port', parseRegistry), listedRegistry.prefault({}))
+    .record(text('a key of the form host or host:port', parseRegistry), orEmpty)
     .default({})
     .transform((entries) => new Map(Object.entries(entries).map(([key, entry]) => [parseRegistry(key), entry]))),
 });

@@ -22,7 +22,7 @@ export interface FetchOptions {
 
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
-const NOTHING_MISSING: Pick<StartedDownload, 'into'> = { into: () => Promise.resolve() };
+const NOTHING_MISSING = { into: () => Promise.resolve(), cancel: () => undefined };
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -83,6 +83,7 @@ export class Fetch {
     if (!ingest) return;
     this.#fail(ingest, reason);
     await this.#running;
+    await ingest[Symbol.asyncDispose]();
   }
 
   async #open(): Promise<Ingest> {
@@ -143,7 +144,7 @@ export class Fetch {
   #attend(): void {
     if (this.#state === 'ended') return;
     clearTimeout(this.#timer);
-    if (this.#state === 'parked') void this.#resume();
+    if (this.#state === 'parked') this.#resume();
     else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
   }
 
@@ -155,22 +156,30 @@ export class Fetch {
     this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
   }
 
-  async #resume(): Promise<void> {
+  #resume(): void {
     this.#state = 'running';
     this.#stop = new AbortController();
+    this.#running = this.#restart(this.#running, this.#stop.signal);
+  }
+
+  /** One writer after the other: what one of them has received the next one must not ask for again. */
+  async #restart(before: Promise<void>, signal: AbortSignal): Promise<void> {
+    await before;
     const ingest = await this.#opened;
-    await this.#running; // the writer that was told to stop has stopped
-    if (this.#state !== 'running') return; // or has come to its end
+    if (this.#state === 'ended') return; // the one before had everything already
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
-    const { signal } = this.#stop;
     let slot: Disposable | undefined;
+    let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
-      const started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
-      this.#running = this.#run(started, ingest, slot);
+      started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
+      signal.throwIfAborted();
     } catch (error) {
+      started?.cancel();
       slot?.[Symbol.dispose]();
-      this.#fail(ingest, error);
+      if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
+      return;
     }
+    await this.#run(started, ingest, slot);
   }
 }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { TierClient } from '../../agent/tier-client.ts';
@@ -95,7 +96,7 @@ describe('TierClient', () => {
   });
 
   test.each([
-    ['speaks no HTTP/2', (socket: import('node:net').Socket) => void socket.end('SSH-2.0-OpenSSH\r\n')],
+    ['speaks no HTTP/2', (socket: Socket) => void socket.end('SSH-2.0-OpenSSH\r\n')],
     ['accepts and says nothing', () => undefined],
   ])('says UNAVAILABLE in time when what listens %s', async (_name, script) => {
     await using server = await scripted(script);

@@ -1,61 +1,12 @@
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { openTierRead } from '../../agent/tier-read.ts';
-import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
-import type { Chunk, Chunks } from '../../content/chunk.ts';
+import type { PooledBuffer } from '../../content/buffer-pool.ts';
+import type { Chunk } from '../../content/chunk.ts';
 import { OciError } from '../../oci/error.ts';
-import type { ByteRange } from '../../oci/range.ts';
-import { generatedBlob, readBytes } from '../support/blobs.ts';
-import { type ScriptedServer, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
-
-const BUFFERS = 8;
-const BYTES = readBytes(generatedBlob(300_000));
-
-function pool(): BufferPool {
-  return new BufferPool({ bufferBytes: 16 * 1024, totalBytes: BUFFERS * 16 * 1024 });
-}
-
-/** Takes all that is free, and tells how much that is. */
-function drain(from: BufferPool): PooledBuffer[] {
-  const taken: PooledBuffer[] = [];
-  for (let buffer = from.tryAcquire(); buffer; buffer = from.tryAcquire()) taken.push(buffer);
-  return taken;
-}
-
-async function collect(chunks: Chunks): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const chunk of chunks) {
-    pieces.push(Buffer.from(chunk.bytes));
-    chunk.release();
-  }
-  return Buffer.concat(pieces);
-}
-
-interface Reading {
-  readonly range?: ByteRange;
-  readonly signal?: AbortSignal;
-  readonly pool?: BufferPool;
-  readonly headMs?: number;
-  readonly silenceMs?: number;
-}
-
-function open(server: ScriptedServer, { range = { start: 0, end: BYTES.length }, ...more }: Reading = {}) {
-  return openTierRead(server.url, range, { pool: pool(), signal: new AbortController().signal, ...more });
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  return await promise.then(
-    () => 'none',
-    (error: unknown) => OciError.from(error).code,
-  );
-}
-
-/** Answers with the bytes that were asked for. */
-const good = (socket: import('node:net').Socket, request: string): void => {
-  const { first, last } = rangeIn(request);
-  socket.write(headOf(last + 1 - first));
-  socket.end(BYTES.subarray(first, last + 1));
-};
+import { headOf, scripted } from '../support/house-tcp.ts';
+import { BUFFERS, BYTES, codeOf, collect, drain, good, open, pool } from './fixtures.ts';
 
 describe('openTierRead', () => {
   test('reads the range that was asked for, with the tier´s own path, and ends the connection', async () => {
@@ -138,8 +89,8 @@ describe('openTierRead', () => {
   });
 
   test.each([
-    ['FIN', (socket: import('node:net').Socket) => void socket.end()],
-    ['RST', (socket: import('node:net').Socket) => void socket.resetAndDestroy()],
+    ['FIN', (socket: Socket) => void socket.end()],
+    ['RST', (socket: Socket) => void socket.resetAndDestroy()],
   ])('throws after the bytes that came when the body ends early by %s', async (_name, end) => {
     await using server = await scripted(async (socket) => {
       socket.write(headOf(BYTES.length));
@@ -186,16 +137,19 @@ describe('openTierRead', () => {
     const buffers = pool();
     const chunks = await open(server, { pool: buffers, silenceMs: 40 });
     const pieces: Buffer[] = [];
+    const spare: number[] = [];
     for await (const chunk of chunks) {
       if (pieces.length < 3) {
         await sleep(150);
         const free = drain(buffers);
-        expect(free.length).toBeGreaterThanOrEqual(BUFFERS - 4); // three chunks and the buffer of the next read
+        spare.push(free.length);
         for (const { release } of free) release();
       }
       pieces.push(Buffer.from(chunk.bytes));
       chunk.release();
     }
+    // Three chunks and the buffer of the next read are all that it has.
+    expect(Math.min(...spare)).toBeGreaterThanOrEqual(BUFFERS - 4);
     expect(Buffer.concat(pieces).equals(BYTES)).toBe(true);
   });
 

@@ -104,9 +104,9 @@ describe('the first pulls of an image', () => {
 
   test('from a registry that is not listed and resolves to this machine are answered 404', async () => {
     await using house = await startHouse();
-    for (const registry of ['localhost', '127.0.0.1:5000', '[::1]:5000', `${house.origin.host}`, 'localhost:80']) {
+    for (const registry of ['localhost', '127.0.0.1:5000', '[::1]:5000', house.origin.host, 'localhost:80']) {
       const url = urlOf({ mirror: house.mirror, registry, repository: 'org/app' }, 'manifests', 'v1');
-      expect(await ask(url), registry).toMatchObject({ status: 404 });
+      expect(await ask(url), `of ${registry}`).toMatchObject({ status: 404 });
     }
     expect(house.origin.requests).toEqual([]);
   });

@@ -65,18 +65,18 @@ describe('a blob of an origin that', () => {
 
     for (const got of await Promise.all([1, 2, 3].map(() => house.blob('org/app', digest)))) {
       // Either an honest error, or a body that did not come to its end.
-      if (got.status === 200) expect([got.isWhole, got.digest === digest]).toEqual([false, false]);
-      else expect([404, 503]).toContain(got.status);
+      const isCut = got.status === 200 && !got.isWhole;
+      expect([404, 503, 'cut off']).toContain(isCut ? 'cut off' : got.status);
+      expect(got.digest).not.toBe(digest);
     }
     await expectClean(house);
     expect(await house.stored('tier')).toEqual([]);
     expect(await house.stored('agent')).toEqual([]);
 
     house.origin.calm();
-    if (isCorrupt) {
-      expect(await house.blob('org/app', digest)).toMatchObject({ status: 503 });
-      await clock.forward(60_001);
-    }
+    const { status } = await house.blob('org/app', digest);
+    expect(status).toBe(isCorrupt ? 503 : 200); // what was found wrong is not asked for again at once
+    await clock.forward(60_001);
     expect(await house.blob('org/app', digest)).toMatchObject({ status: 200, isWhole: true, digest });
     await expect.poll(() => house.stored('agent')).toEqual([digest]);
     await expectClean(house);
@@ -110,8 +110,8 @@ describe('a manifest of an origin that', () => {
     for (const method of ['GET', 'HEAD']) {
       for (const reference of [manifest.digest, 'v1']) {
         const answer = await ask(house.url('manifests', 'org/app', reference), { method });
-        if (answer.status === 200 && method === 'GET') expect(digestOf(answer.body)).toBe(manifest.digest);
-        else if (answer.status !== 200) expect([404, 503]).toContain(answer.status);
+        const isRight = method === 'HEAD' || digestOf(answer.body) === manifest.digest;
+        expect([404, 503, 'right']).toContain(answer.status === 200 && isRight ? 'right' : answer.status);
       }
     }
     await expectClean(house);

@@ -119,8 +119,9 @@ describe('kill -9', () => {
     };
     const caches = ['agent', 'tier'].map((part) => join(directory.path, '.circ', part, 'v1'));
     {
+      await using parts = new AsyncDisposableStack();
       const { program, mirror } = await start();
-      await using _program = program;
+      parts.use(program);
       expect(await download(urlOf({ mirror, ...place }, 'blobs', digest))).toMatchObject({ digest, isWhole: true });
       await expect.poll(() => readdir(join(caches[0] ?? '', 'ingest'))).toEqual([]); // the node has it too
       origin.when({ kind: 'blob', method: 'GET' }, { bytesPerSecondPerConnection: 20 * MIB });
@@ -132,8 +133,9 @@ describe('kill -9', () => {
       expect((await cut).isWhole).toBe(false);
     }
     origin.calm();
+    await using parts = new AsyncDisposableStack();
     const { program, mirror } = await start();
-    await using _program = program;
+    parts.use(program);
     for (const cache of caches) {
       expect(await readdir(join(cache, 'ingest'))).toEqual([]);
       const blobs = await readdir(join(cache, 'blobs'), { recursive: true, withFileTypes: true });

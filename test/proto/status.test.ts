@@ -51,6 +51,6 @@ describe('errors on the wire', () => {
   test('a code that nobody knows is UNAVAILABLE', () => {
     const metadata = new Metadata();
     metadata.set('circ-code', 'SURPRISE');
-    expect(fromGrpcError(received({ code: 5, details: 'x', metadata })).code).toBe('UNAVAILABLE');
+    expect(fromGrpcError(received({ code: status.NOT_FOUND, details: 'x', metadata })).code).toBe('UNAVAILABLE');
   });
 });

@@ -30,6 +30,9 @@ function environment(directory: TmpDir): Record<string, string> {
   };
 }
 
+/** Any text names a directory, or an address of a pod. */
+const ANY_TEXT = new Set(['POD_IP', 'CIRC_AGENT_CACHE_DIR']);
+
 const PROGRAMS = [
   { file: 'agent/main.ts', name: 'circ-agent', variables: AGENT_VARIABLES, listener: 'CIRC_AGENT_LISTEN' },
   {
@@ -81,9 +84,7 @@ describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
   });
 
   test('tells every mistake at once, each with its variable and what is expected', async () => {
-    // Any text names a directory, or an address of a pod.
-    const isAnyText = (variable: string): boolean => ['POD_IP', 'CIRC_AGENT_CACHE_DIR'].includes(variable);
-    const wrong = Object.keys(variables).filter((variable) => !isAnyText(variable));
+    const wrong = Object.keys(variables).filter((variable) => !ANY_TEXT.has(variable));
     const files = { CIRC_ORIGINS: '/no/such/file', CIRC_TIER_KEY_FILE: '/no/such/key' };
     const { code, stdout, stderr } = await run(file, {
       env: { ...Object.fromEntries(wrong.map((variable) => [variable, '?'])), ...files },
@@ -92,7 +93,7 @@ describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
     for (const variable of wrong) {
       expect(
         stderr.split('\n').filter((line) => line.includes(`${variable}: `)),
-        variable,
+        `of ${variable}`,
       ).toHaveLength(1);
     }
     expect(stderr).toContain('expected');

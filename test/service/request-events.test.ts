@@ -5,7 +5,7 @@ import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { parseRegistry } from '../../oci/reference.ts';
 import { parseRequest } from '../../oci/request.ts';
-import type { RequestReport } from '../../service/oci-server.ts';
+import type { RequestReport } from '../../service/exchange.ts';
 import { requestEvents } from '../../service/request-events.ts';
 import { Scrape } from '../support/house-metrics.ts';
 

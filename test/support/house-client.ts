@@ -1,5 +1,5 @@
 import { type Hash, createHash } from 'node:crypto';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MANIFEST_MEDIA_TYPES } from '../../oci/descriptor.ts';
 import { ask } from './origin-client.ts';
@@ -39,7 +39,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
   try {
     const outgoing = request(url, { agent: false, headers, ...(signal && { signal }) });
     outgoing.end();
-    const { promise, resolve, reject } = Promise.withResolvers<import('node:http').IncomingMessage>();
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     outgoing.on('error', reject);
     outgoing.on('response', resolve);
     const incoming = await promise;

@@ -66,11 +66,10 @@ export async function scriptedTier(answers: TierAnswers = {}): Promise<ScriptedT
 }
 
 function answering<Request, Response>(answer: (request: Request) => Response | Promise<Response>) {
-  return async (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): Promise<void> => {
-    try {
-      callback(null, await answer(call.request));
-    } catch (error) {
-      callback(toGrpcError(error));
-    }
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+    Promise.try(answer, call.request).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toGrpcError(error)),
+    );
   };
 }
