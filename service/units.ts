@@ -38,9 +38,13 @@ export function parseSize(text: string): number {
 /** `200MiB/s` → bytes per second. @throws Error with what is expected */
 export function parseBandwidth(text: string): number {
   const size = /^(.*)\/s$/.exec(text)?.[1];
-  const rate = size === undefined ? 0 : parseSize(size);
-  if (rate <= 0) throw new Error('a bandwidth such as 200MiB/s');
-  return rate;
+  try {
+    const rate = parseSize(size ?? '');
+    if (rate > 0) return rate;
+  } catch {
+    // said below, in the words of a bandwidth
+  }
+  throw new Error('a bandwidth such as 200MiB/s');
 }
 
 /** `60s`, `500ms`, `15m`, `24h` → milliseconds. @throws Error with what is expected */

@@ -40,7 +40,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       connectTimeout: CONNECT_MS,
       // Undici applies the limits neither to what the proxy is asked for nor to plain http through it.
       clientFactory: (url, more) => new Pool(url, { ...more, headersTimeout: silenceMs, allowH2: false }),
-      factory: (url, more) => new Pool(url, { ...limits, ...more }),
+      factory: (url, more: Pool.Options) => new Pool(url, { ...more, ...limits }),
     });
   }
 
@@ -48,9 +48,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const guarded = buildConnector({ ...ca, timeout: CONNECT_MS, allowH2: false, lookup: guardedLookup(guard) });
   return new Agent({
     ...limits,
-    connect: (options, callback) => {
-      const url = new URL(`${options.protocol}//${options.host ?? options.hostname}`);
-      (origin.isTrusted(url) ? trusted : guarded)(options, callback);
+    connect: (target, callback) => {
+      const url = new URL(`${target.protocol}//${target.host ?? target.hostname}`);
+      (origin.isTrusted(url) ? trusted : guarded)(target, callback);
     },
   });
 }

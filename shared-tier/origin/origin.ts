@@ -13,9 +13,9 @@ export interface Origin {
   readonly maxConnections: number;
   readonly bandwidthBytesPerSecond: number | undefined;
   /** May a token realm point at this host, besides those of the registry's own domain? */
-  isTokenHost(url: URL): boolean;
+  readonly isTokenHost: (url: URL) => boolean;
   /** May this be dialled though its address is private, and over plain http? Only what the operator wrote down. */
-  isTrusted(url: URL): boolean;
+  readonly isTrusted: (url: URL) => boolean;
   /** For metrics: the name, or `other`, so that requests cannot make up label values. */
   readonly label: string;
 }

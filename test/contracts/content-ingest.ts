@@ -48,14 +48,6 @@ export function ingestContract(make: MakeStore): void {
     );
   });
 
-  test('refuses to take no bytes in under a digest of some', async () => {
-    await using fixture = await make();
-    const refused = fixture.store.ingest(sample(1).digest, 0);
-    await expect(refused).rejects.toMatchObject({ code: 'CORRUPT' });
-    await using ingest = await fixture.store.ingest(sample(0).digest, 0);
-    await expect(ingest.commit()).resolves.toBeUndefined();
-  });
-
   test('writes pieces one after the other, however many', async () => {
     await using fixture = await make();
     const { bytes, digest } = sample(5_000);

@@ -17,6 +17,14 @@ export function contentStoreContract(name: string, make: MakeStore): void {
 }
 
 function committedContract(make: MakeStore): void {
+  test('refuses to take no bytes in under a digest of some', async () => {
+    await using fixture = await make();
+    const refused = fixture.store.ingest(sample(1).digest, 0);
+    await expect(refused).rejects.toMatchObject({ code: 'CORRUPT' });
+    await using ingest = await fixture.store.ingest(sample(0).digest, 0);
+    await expect(ingest.commit()).resolves.toBeUndefined();
+  });
+
   test('has what was put into it', async () => {
     await using fixture = await make();
     const { store } = fixture;

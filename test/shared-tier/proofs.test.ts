@@ -162,7 +162,7 @@ describe('a grant', () => {
   });
 
   test('that is over is none', () => {
-    const token = new Seal(key, 'grant').close({ ...here, endsAtMs: Date.now() - 1 } as never);
+    const token = new Seal(key, 'grant').close({ ...here, endsAtMs: Date.now() - 1 });
     expect(proofsOf().isGranted(here, token)).toBe(false);
   });
 });

@@ -41,7 +41,8 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
   stack.defer(() => app.close());
   address = (await app.listen({ host: '127.0.0.1', port: 0 })).replace('http://', '');
   await tier.images.locateBlob({ place: here, digest, grant: new Uint8Array() });
-  if (isCommitted) await vi.waitFor(() => expect(tier.ended).toHaveLength(1));
+  const committed = isCommitted ? 1 : 0;
+  await vi.waitFor(() => expect(tier.ended.length).toBeGreaterThanOrEqual(committed));
   return {
     ...tier,
     origin,

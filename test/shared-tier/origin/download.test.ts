@@ -1,73 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { type Digest, parseDigest } from '../../../oci/digest.ts';
-import { type DownloadOptions, startDownload } from '../../../shared-tier/origin/download.ts';
+import { parseDigest } from '../../../oci/digest.ts';
 import { Pace } from '../../../shared-tier/origin/pace.ts';
-import { diskStore } from '../../content/fixtures.ts';
-import { type BlobSource, bytesBlob, generatedBlob, readBytes } from '../../support/blobs.ts';
+import { bytesBlob, generatedBlob, readBytes } from '../../support/blobs.ts';
 import { startBlobStore } from '../../support/origin-blob-store.ts';
 import type { Moods } from '../../support/origin-moods.ts';
 import { startOrigin } from '../../support/origin.ts';
-import {
-  APP,
-  type ClientsOptions,
-  MIB,
-  REGISTRY,
-  bytesOf,
-  clientsOf,
-  failureOf,
-  forever,
-  httpServer,
-} from '../fixtures.ts';
-
-/** Downloads into a store of its own. */
-async function downloads(server: { url: string }, options: ClientsOptions = {}) {
-  const stack = new AsyncDisposableStack();
-  const { store } = stack.use(await diskStore());
-  const tier = stack.use(clientsOf({ [REGISTRY]: server }, options));
-  let receivedBytes = 0;
-  const download: Omit<DownloadOptions, 'digest'> = {
-    client: tier.registry(),
-    repository: APP,
-    pace: undefined,
-    signal: forever,
-    received: (bytes) => (receivedBytes += bytes),
-  };
-  return {
-    store,
-    options: download,
-    get receivedBytes() {
-      return receivedBytes;
-    },
-    /** Fetches, commits, and reads again. */
-    async run(digest: Digest, more: Partial<DownloadOptions> = {}): Promise<Buffer> {
-      const started = await startDownload({ ...download, ...more, digest });
-      await using ingest = await store.ingest(digest, started.sizeBytes);
-      await started.into(ingest);
-      await ingest.commit();
-      await using content = await store.open(digest);
-      return await bytesOf(content);
-    },
-    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
-  };
-}
-
-/** An origin with one blob, and downloads from it. */
-async function originWith(blob: BlobSource, mood: Moods = {}, options: ClientsOptions = {}) {
-  const stack = new AsyncDisposableStack();
-  const origin = stack.use(await startOrigin());
-  const { digest } = await origin.addBlob(APP, blob);
-  origin.mood = mood;
-  const it = stack.use(await downloads(origin, options));
-  return { origin, digest, it, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
-}
-
-const small = generatedBlob(3 * MIB + 7, 1);
-const large = generatedBlob(100 * MIB + 11, 2);
-
-async function isWhole(bytes: Buffer, digest: Digest): Promise<boolean> {
-  return (await bytesBlob(bytes).digest()) === digest;
-}
+import { APP, MIB, failureOf, httpServer } from '../fixtures.ts';
+import { downloads, isWhole, originWith, small } from './downloads.ts';
 
 describe('a small blob', () => {
   test('is one GET', async () => {
@@ -233,84 +173,4 @@ describe('an answer of ranges that no registry gives', () => {
     expect((await it.run(right)).equals(blob)).toBe(true);
     expect(server.requests).toHaveLength(1);
   });
-});
-
-describe('a large blob', () => {
-  test('is fetched in segments over several connections, each byte once', async () => {
-    await using t = await originWith(large);
-
-    expect(await isWhole(await t.it.run(t.digest), t.digest)).toBe(true);
-
-    expect(t.origin.bodyBytes(t.digest)).toBe(large.sizeBytes);
-    expect(t.origin.requests.length).toBeGreaterThan(2);
-    expect(new Set(t.origin.requests.map(({ connection }) => connection)).size).toBeGreaterThan(1);
-    const starts = t.origin.requests.map(({ range }) => range);
-    expect(new Set(starts).size).toBe(starts.length);
-  });
-
-  test('of an origin without ranges is one stream', async () => {
-    await using t = await originWith(large, { ranges: false });
-    expect(await isWhole(await t.it.run(t.digest), t.digest)).toBe(true);
-    expect([t.origin.requests.length, t.origin.bodyBytes(t.digest)]).toEqual([1, large.sizeBytes]);
-  });
-
-  test('all of whose connections break in the middle arrives', async () => {
-    await using t = await originWith(large, { truncateAt: 9 * MIB });
-    expect(await isWhole(await t.it.run(t.digest), t.digest)).toBe(true);
-    expect(t.it.receivedBytes).toBe(large.sizeBytes);
-  });
-
-  test('that is given up is given up by all of its connections', async () => {
-    await using t = await originWith(large, { bytesPerSecondPerConnection: 2 * MIB });
-    const gone = new AbortController();
-    const running = failureOf(t.it.run(t.digest, { signal: gone.signal }));
-    await t.origin.arrived({ status: 206 }, 3);
-    gone.abort(new Error('gone'));
-    await running;
-    await t.origin.idle();
-    expect(t.origin.bodyBytes(t.digest)).toBeLessThan(large.sizeBytes);
-  });
-
-  test('is fetched first where readers wait', async () => {
-    await using t = await originWith(generatedBlob(200 * MIB, 5), { bytesPerSecondPerConnection: 8 * MIB });
-    const stop = new AbortController();
-    const started = await startDownload({ ...t.it.options, signal: stop.signal, digest: t.digest });
-    await using ingest = await t.it.store.ingest(t.digest, started.sizeBytes);
-    await using content = ingest.follow();
-    const at = 190 * MIB;
-
-    const reading = bytesOf(content, at, at + 10);
-    const running = failureOf(started.into(ingest));
-
-    expect(await reading).toEqual(readBytes(generatedBlob(200 * MIB, 5), at, at + 10));
-    // It is in the segment that was asked for right after the first request.
-    const starts = t.origin.requests.slice(0, 2).map(({ range }) => Number(/\d+/.exec(range ?? '')?.[0]));
-    expect(starts[1]).toBeGreaterThan(170 * MIB);
-    stop.abort(new Error('enough'));
-    await running;
-  });
-});
-
-test('a download that is not wanted after all ends its transfer', async () => {
-  await using t = await originWith(large);
-  const started = await startDownload({ ...t.it.options, digest: t.digest });
-  started.cancel();
-  await t.origin.idle();
-  expect([started.sizeBytes, t.origin.bodyBytes(t.digest) < 30 * MIB]).toEqual([large.sizeBytes, true]);
-});
-
-test('a download goes on at the first gap, and leaves out what is there', async () => {
-  await using t = await originWith(small);
-  await using ingest = await t.it.store.ingest(t.digest, small.sizeBytes);
-  await ingest.write(0, [readBytes(small, 0, MIB)]);
-  await ingest.write(2 * MIB, [readBytes(small, 2 * MIB)]);
-
-  const started = await startDownload(
-    { ...t.it.options, digest: t.digest },
-    ingest.gaps({ start: 0, end: small.sizeBytes })[0],
-  );
-  await started.into(ingest);
-  await ingest.commit();
-
-  expect(t.origin.requests.map(({ range }) => range)).toEqual([`bytes=${MIB}-${2 * MIB - 1}`]);
 });

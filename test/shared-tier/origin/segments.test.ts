@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ByteRange } from '../../../oci/range.ts';
 import { SEGMENT_BYTES, Segments } from '../../../shared-tier/origin/segments.ts';
