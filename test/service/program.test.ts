@@ -122,20 +122,18 @@ describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
     expect(code).toBe(1);
     expect(stderr).toContain(path);
   });
+});
 
-  // npm start has its own below.
-  (file === 'scripts/start.ts' ? test.skip : test).each(['SIGINT', 'SIGTERM'] as const)(
-    'ends with 0 within a second of %s',
-    async (signal) => {
-      await using directory = await tmpDir();
-      await using program = new Program(file, { env: environment(directory), cwd: directory.path });
-      await program.listening();
-      const startedAt = performance.now();
-      program.kill(signal);
-      expect(await program.exited()).toMatchObject({ code: 0, signal: null });
-      expect(performance.now() - startedAt).toBeLessThan(1_000);
-    },
-  );
+describe.each(['agent/main.ts', 'shared-tier/main.ts'])('%s', (file) => {
+  test.each(['SIGINT', 'SIGTERM'] as const)('ends with 0 within a second of %s', async (signal) => {
+    await using directory = await tmpDir();
+    await using program = new Program(file, { env: environment(directory), cwd: directory.path });
+    await program.listening();
+    const startedAt = performance.now();
+    program.kill(signal);
+    expect(await program.exited()).toMatchObject({ code: 0, signal: null });
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
 });
 
 describe('npm start', () => {
