@@ -78,8 +78,9 @@ export class Images {
     const children = links.manifests.map(({ digest }) => digest);
     this.#options.proofs.inherit(place, descriptor.digest, children);
     for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
-    const readable = [...links.manifests, ...links.blobs].filter(({ digest }) => this.#canServe(place, digest));
-    return { descriptor, content, readable, fromOrigin };
+    const named = [...links.manifests, ...links.blobs];
+    const readable = await Promise.all(named.map(({ digest: link }) => this.#readable(place, link)));
+    return { descriptor, content, readable: readable.filter((each) => each !== undefined), fromOrigin };
   }
 
   /** Size of a blob, without fetching it. @throws OciError NAME_UNKNOWN, BLOB_UNKNOWN, UNAVAILABLE */
@@ -179,9 +180,11 @@ export class Images {
     return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
   }
 
-  #canServe(place: Place, digest: Digest): boolean {
-    const { records } = this.#options;
-    return records.has(place.registry, digest) && records.holds(place, digest) !== undefined;
+  /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
+  async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
+    const mediaType = this.#options.records.holds(place, digest);
+    const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
+    return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
