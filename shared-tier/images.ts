@@ -101,7 +101,7 @@ export class Images {
     const client = clients.get(place.registry);
     this.#assertBlob(digest, place);
     fetches.assertTrusted(place.registry, digest);
-    const stored = await this.#stored(place, digest);
+    const stored = await this.#openable(place, digest);
     const running = fetches.find(place.registry, digest);
     // Where nothing is cached, the fetch itself is the proof: the origin answers this caller or does not.
     const isOwnFetch = running?.place.repository === place.repository;
@@ -124,9 +124,9 @@ export class Images {
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
   async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    const { records, store, fetches } = this.#options;
-    const stored = records.has(place.registry, digest) ? await store.open(digest) : undefined;
-    return stored ?? (await fetches.find(place.registry, digest)?.follow());
+    return (
+      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
+    );
   }
 
   /** What is already known of the reference, and proved. */
@@ -178,6 +178,23 @@ export class Images {
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
     return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
+  }
+
+  /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
+  async #openable(place: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
+    await using content = await this.#openStored(place, digest);
+    return content && { sizeBytes: content.sizeBytes };
+  }
+
+  async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
+    const { records, store, notKept } = this.#options;
+    if (!records.has(registry, digest)) return undefined;
+    try {
+      return await store.open(digest);
+    } catch (error) {
+      notKept(OciError.from(error));
+      return undefined;
+    }
   }
 
   /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
