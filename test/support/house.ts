@@ -19,7 +19,13 @@ export interface HouseOptions {
   readonly agent?: Env;
   readonly tier?: Env;
   /** Further registries, by the name that clients use. */
-  readonly registries?: Record<string, { url: string }>;
+  readonly registries?: Record<string, ListedServer>;
+}
+
+/** A server, and what else the origins file is to say of it. */
+export interface ListedServer {
+  readonly url: string;
+  readonly entry?: Readonly<Record<string, unknown>>;
 }
 
 /** The name under which clients of a house know its origin. */
@@ -191,10 +197,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   return house;
 }
 
-/** The YAML that names these servers as registries. */
-export function originsFile(registries: Record<string, { url: string }>): string {
-  const entries = Object.entries(registries).map(([name, { url }]) => `  ${name}:\n    endpoint: ${url}\n`);
-  return `registries:\n${entries.join('')}`;
+/** The origins file (JSON is YAML) that names these servers as registries. */
+export function originsFile(registries: Record<string, ListedServer>): string {
+  const entries = Object.entries(registries).map(([name, { url, entry }]) => [name, { endpoint: url, ...entry }]);
+  return JSON.stringify({ registries: Object.fromEntries(entries) });
 }
 
 function started<T>(part: T | undefined): T {
