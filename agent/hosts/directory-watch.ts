@@ -1,9 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { stat } from 'node:fs/promises';
 
 export interface DirectoryWatchOptions {
-  /** Looks at everything. @returns the directories whose changes matter from now on */
-  readonly look: () => Promise<string[]>;
+  /** The directories whose changes matter now. Those that are not there are looked for at the next look. */
+  readonly list: () => Promise<readonly string[]>;
+  /** Looks at everything. */
+  readonly look: () => Promise<void>;
   /** Looks when nothing has changed for so long. */
   readonly quietMs: number;
   /** Looks at least so often. */
@@ -20,9 +21,9 @@ const MAX_QUIETS = 10;
 export class DirectoryWatch implements AsyncDisposable {
   readonly #options: DirectoryWatchOptions;
   readonly #poll: NodeJS.Timeout;
-  /** By device and inode: a directory that was made anew under its old name is another one. */
-  readonly #watchers = new Map<string, FSWatcher>();
+  #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** When the first change came that was not looked at yet. */
   #changedAt: number | undefined;
   #looking: Promise<void> | undefined;
   #isClosed = false;
@@ -56,9 +57,8 @@ export class DirectoryWatch implements AsyncDisposable {
     this.#isClosed = true;
     clearInterval(this.#poll);
     clearTimeout(this.#timer);
-    for (const watcher of this.#watchers.values()) watcher.close();
-    this.#watchers.clear();
     await this.#looking;
+    this.#watch([]);
   }
 
   #due(): void {
@@ -69,41 +69,29 @@ export class DirectoryWatch implements AsyncDisposable {
 
   async #look(): Promise<void> {
     try {
-      await this.#follow(await this.#options.look());
+      // Watches first: what changes after the look has read it is told.
+      this.#watch(await this.#options.list());
+      await this.#options.look();
     } finally {
       this.#looking = undefined;
     }
   }
 
-  async #follow(directories: readonly string[]): Promise<void> {
-    const seen = new Set<string>();
-    for (const directory of directories) {
-      const stats = await stat(directory).catch(() => undefined);
-      if (!stats || this.#isClosed) continue;
-      const id = `${stats.dev}:${stats.ino}`;
-      seen.add(id);
-      if (!this.#watchers.has(id)) this.#begin(id, directory);
-    }
-    for (const [id, watcher] of this.#watchers) {
-      if (seen.has(id)) continue;
-      watcher.close();
-      this.#watchers.delete(id);
-    }
+  /** All anew each time: a watch ends with its directory, and one made under the same name may even get its inode. */
+  #watch(directories: readonly string[]): void {
+    const before = this.#watchers;
+    this.#watchers = directories.flatMap((directory) => this.#begin(directory));
+    for (const watcher of before) watcher.close();
   }
 
-  #begin(id: string, directory: string): void {
+  #begin(directory: string): FSWatcher[] {
     try {
       const watcher = watch(directory, { persistent: false }, () => this.soon());
-      watcher.on('error', () => {
-        watcher.close();
-        this.#watchers.delete(id);
-        this.soon();
-      });
-      this.#watchers.set(id, watcher);
-      // What has changed between the look and now was told to nobody.
-      this.soon();
+      watcher.on('error', () => this.soon());
+      return [watcher];
     } catch {
-      // No more watches to be had: the poll goes on.
+      // Gone, or no more watches to be had: the poll goes on.
+      return [];
     }
   }
 }

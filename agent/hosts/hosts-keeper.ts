@@ -54,6 +54,9 @@ export class HostsKeeper implements AsyncDisposable {
   readonly #watch: DirectoryWatch;
   /** Only what the directory holds: forgotten with the file's directory. */
   #files = new Map<string, Known>();
+  /** What the last look found: names of directories, with how many directories had to be made for each. */
+  #registries = new Map<string, number>();
+  #failures: { path: string; error: unknown }[] = [];
   /** Files that somebody was writing at the last look. */
   #unsettled = 0;
 
@@ -61,7 +64,7 @@ export class HostsKeeper implements AsyncDisposable {
     const { quietMs = QUIET_MS, pollMs = POLL_MS } = options;
     this.#options = options;
     this.#quietMs = quietMs;
-    this.#watch = new DirectoryWatch({ quietMs, pollMs, look: async () => await this.#look() });
+    this.#watch = new DirectoryWatch({ quietMs, pollMs, list: () => this.#list(), look: () => this.#look() });
   }
 
   /** The files are in order when the promise settles, as far as they can be; what fails is told, not thrown. */
@@ -80,14 +83,30 @@ export class HostsKeeper implements AsyncDisposable {
     await this.#watch[Symbol.asyncDispose]();
   }
 
-  /** @returns the directories to watch */
-  async #look(): Promise<string[]> {
+  /** Finds the registries' directories, `_default` made if it is not there. @returns the directories to watch */
+  async #list(): Promise<string[]> {
+    const { directory } = this.#options;
+    this.#registries = new Map();
+    this.#failures = [];
+    try {
+      this.#registries.set(DEFAULT_REGISTRY, await makeDirectory(join(directory, DEFAULT_REGISTRY)));
+    } catch (error) {
+      this.#failures.push({ path: join(directory, DEFAULT_REGISTRY, 'hosts.toml'), error });
+    }
+    try {
+      for (const registry of await listRegistries(directory)) this.#registries.set(registry, 0);
+    } catch (error) {
+      if (this.#failures.length === 0) this.#failures.push({ path: directory, error });
+    }
+    return [directory, ...this.#registries.keys().map((registry) => join(directory, registry))];
+  }
+
+  async #look(): Promise<void> {
     const { directory, events } = this.#options;
+    const failures = this.#failures;
     const files = new Map<string, Known>();
-    const failures: { path: string; error: unknown }[] = [];
     this.#unsettled = 0;
-    const registries = await this.#registries(failures);
-    for (const [registry, madeDirectories] of registries) {
+    for (const [registry, madeDirectories] of this.#registries) {
       const path = join(directory, registry, 'hosts.toml');
       const known = this.#files.get(path);
       try {
@@ -95,8 +114,8 @@ export class HostsKeeper implements AsyncDisposable {
         if (now) files.set(path, now);
       } catch (error) {
         // Removed while it was looked at: that is a change, and will be looked at.
-        if (codeOf(error) !== 'ENOENT') failures.push({ path, error });
-        else this.#watch.soon();
+        if (codeOf(error) === 'ENOENT') this.#watch.soon();
+        else failures.push({ path, error });
         if (known) files.set(path, known);
       }
     }
@@ -105,24 +124,6 @@ export class HostsKeeper implements AsyncDisposable {
     for (const { path } of failures) files.set(path, { state: 'unwritable', mendedAt: [] });
     this.#files = files;
     events.counted(count(files));
-    return [directory, ...registries.keys().map((registry) => join(directory, registry))];
-  }
-
-  /** The registries' directories, with how many directories had to be made for each. */
-  async #registries(failures: { path: string; error: unknown }[]): Promise<Map<string, number>> {
-    const { directory } = this.#options;
-    const registries = new Map<string, number>();
-    try {
-      registries.set(DEFAULT_REGISTRY, await makeDirectory(join(directory, DEFAULT_REGISTRY)));
-    } catch (error) {
-      failures.push({ path: join(directory, DEFAULT_REGISTRY, 'hosts.toml'), error });
-    }
-    try {
-      for (const registry of await listRegistries(directory)) registries.set(registry, 0);
-    } catch (error) {
-      if (failures.length === 0) failures.push({ path: directory, error });
-    }
-    return registries;
   }
 
   /** Puts one file in order. @throws what the file system says */

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
 import { type Surroundings, install, uninstall } from '../../../agent/hosts/edit.ts';
@@ -95,6 +95,10 @@ function withoutAll(text: string, urls: readonly string[]): string | undefined {
   return current;
 }
 
+function hostsIn(text: string): string[] {
+  return Object.keys((parse(text)['host'] as object | undefined) ?? {});
+}
+
 describe('of any hosts.toml', () => {
   test('install and uninstall give the very same text back', () => {
     fc.assert(
@@ -121,10 +125,9 @@ describe('of any hosts.toml', () => {
   test('a file that parses is installed, parses still, and has our host first and the others in their order', () => {
     fc.assert(
       fc.property(hostsToml, surroundings, (before, around) => {
-        const keys = (text: string): string[] => Object.keys((parse(text)['host'] as object | undefined) ?? {});
         const result = install(before, MIRROR, around);
         if (result.kind !== 'write') throw new Error(JSON.stringify(result));
-        expect(keys(result.text)).toEqual([MIRROR.url, ...keys(before)]);
+        expect(hostsIn(result.text)).toEqual([MIRROR.url, ...hostsIn(before)]);
       }),
       RUNS,
     );
