@@ -15,6 +15,9 @@ import type { AgentConfig } from './config.ts';
 import { agentEvents } from './events.ts';
 import { Fills } from './fills.ts';
 import { Grants } from './grants.ts';
+import { hostsEvents } from './hosts/hosts-events.ts';
+import { HostsKeeper } from './hosts/hosts-keeper.ts';
+import { type Mirror, mirrorUrl } from './hosts/mirror.ts';
 import { Relay } from './relay.ts';
 import { TierClient } from './tier-client.ts';
 
@@ -55,6 +58,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   starting.defer(() => app.close());
   const mirror = await listenOn(app, config.listen);
   const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+
+  // Last: containerd is never led to where nobody listens.
+  if (config.certsDirectory !== undefined) {
+    const ours: Mirror = { url: mirrorUrl(mirror) };
+    const hosts = hostsEvents(log, metrics, ours);
+    starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
+  }
 
   const running = starting.move();
   return { mirror, status: status.address, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };

@@ -24,15 +24,16 @@ const PULL_MS = 240_000;
 /** A containerd in a node's network namespace, with roots, mounts and certs.d directory of its own. */
 export class Containerd implements AsyncDisposable {
   readonly daemon: Daemon;
+  /** Where it looks for hosts.toml files. */
+  readonly certsDir: string;
   readonly #namespace: Namespace;
   readonly #socket: string;
-  readonly #certsDir: string;
 
   private constructor(daemon: Daemon, namespace: Namespace, directory: string) {
     this.daemon = daemon;
     this.#namespace = namespace;
     this.#socket = join(directory, 'containerd.sock');
-    this.#certsDir = join(directory, 'certs.d');
+    this.certsDir = join(directory, 'certs.d');
   }
 
   static async start(options: ContainerdOptions): Promise<Containerd> {
@@ -64,7 +65,7 @@ export class Containerd implements AsyncDisposable {
 
   /** Writes the hosts.toml of one registry, or of all others (`_default`). It is read anew at every pull. */
   async configureHost(registry: string, toml: string): Promise<void> {
-    const directory = join(this.#certsDir, registry);
+    const directory = join(this.certsDir, registry);
     await mkdir(directory, { recursive: true });
     await writeFile(join(directory, 'hosts.new'), toml);
     await rename(join(directory, 'hosts.new'), join(directory, 'hosts.toml'));
@@ -77,7 +78,7 @@ export class Containerd implements AsyncDisposable {
       : options.platform === undefined
         ? []
         : ['--platform', options.platform];
-    await this.ctr('images', 'pull', '--hosts-dir', this.#certsDir, ...which, reference);
+    await this.ctr('images', 'pull', '--hosts-dir', this.certsDir, ...which, reference);
   }
 
   /** The digest under which an image is known. */
