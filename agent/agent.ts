@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
+import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import { listenOn } from '../service/listen.ts';
@@ -34,6 +35,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const events = agentEvents(log, metrics, () => store.usage.bytes);
   if (config.insecure) log.warn('CIRC_INSECURE: the mirror endpoint may be reached from outside this machine');
 
+  starting.use(DirectoryLock.take(config.cacheDirectory));
   const pool = new BufferPool();
   const store = await DiskStore.open({
     directory: config.cacheDirectory,
