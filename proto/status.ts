@@ -38,6 +38,12 @@ export function fromGrpcError(reason: unknown): OciError {
   return new OciError(code, reason.details, { denied: reason.metadata.get(DENIED)[0] === 'true' });
 }
 
+/** Did the transport fail, so that the same can be asked of another replica? Not when the time for an answer is over. */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof OciError ? error.cause : undefined;
+  return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
+}
+
 function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }
