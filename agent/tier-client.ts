@@ -9,7 +9,7 @@ import type { OpenBlobResponse__Output } from '../proto/generated/circ/v1/OpenBl
 import type { ResolveManifestResponse__Output } from '../proto/generated/circ/v1/ResolveManifestResponse.ts';
 import type { SharedTierClient } from '../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../proto/load.ts';
-import { fromGrpcError } from '../proto/status.ts';
+import { connectionClosed, fromGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Grant, Place } from './grants.ts';
 import { checkHealth, isServing, watchHealth } from './tier-health.ts';
@@ -48,6 +48,7 @@ export class TierClient implements Disposable {
   readonly #client: SharedTierClient;
   readonly #deadlineMs: number;
   readonly #calls = new Set<{ cancel(): void }>();
+  #isClosed = false;
 
   constructor(address: Address, options: TierClientOptions = {}) {
     const { deadlineMs = DEADLINE_MS, credentials = ChannelCredentials.createInsecure() } = options;
@@ -77,7 +78,7 @@ export class TierClient implements Disposable {
 
   /** Asks for a sign of life. */
   check(answered: () => void): void {
-    checkHealth(this.#client, Date.now() + CHECK_MS, answered);
+    if (!this.#isClosed) checkHealth(this.#client, Date.now() + CHECK_MS, answered);
   }
 
   async resolveManifest(
@@ -124,6 +125,7 @@ export class TierClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     (this.#client as Client).close();
     for (const call of this.#calls) call.cancel();
   }
@@ -131,6 +133,7 @@ export class TierClient implements Disposable {
   async #ask<Answer>(
     call: (options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => ClientUnaryCall,
   ): Promise<Answer> {
+    if (this.#isClosed) throw fromGrpcError(connectionClosed());
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const asking = call({ deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
       if (answer !== undefined && !error) resolve(answer);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { type Agent, startAgent } from '../../agent/agent.ts';
 import { readAgentConfig } from '../../agent/config.ts';
@@ -68,8 +69,8 @@ export class ReplicatedTier implements AsyncDisposable {
   }
 
   /** The address that a node asks first, and those it would ask then. */
-  preferred(key: string): [string, ...string[]] {
-    const [first = '', ...others] = rankFor(key, this.hosts, (host) => host);
+  preferred(key: string, hosts: readonly string[] = this.hosts): [string, ...string[]] {
+    const [first = '', ...others] = rankFor(key, hosts, (host) => host);
     return [first, ...others];
   }
 
@@ -132,13 +133,14 @@ export class RunningAgent {
       const metrics = await this.metrics();
       const seen = Object.keys(wanted).map((state) => metrics.sum('circ_tier_replicas', { state }));
       if (Object.values(wanted).every((count, index) => count === seen[index])) return;
+      await sleep(50);
       if (performance.now() > deadline) throw new Error(`replicas are ${Object.keys(wanted).join()}=${seen.join()}`);
     }
   }
 }
 
 /** Starts so many replicas at 127.0.0.2 and on: `await using tier = await startReplicas(2)`. */
-export async function startReplicas(count: number): Promise<ReplicatedTier> {
+export async function startReplicas(count: number, envs: Record<string, Env> = {}): Promise<ReplicatedTier> {
   await using starting = new AsyncDisposableStack();
   const directory = starting.use(await tmpDir());
   const origin = starting.use(await startOrigin());
@@ -148,8 +150,8 @@ export async function startReplicas(count: number): Promise<ReplicatedTier> {
   try {
     const hosts = Array.from({ length: count }, (_, index) => `127.0.0.${index + 2}`);
     const [first = '', ...others] = hosts;
-    await replicas.start(first); // on a port that is free; the others are on the same
-    await Promise.all(others.map((host) => replicas.start(host)));
+    await replicas.start(first, envs[first]); // on a port that is free; the others are on the same
+    await Promise.all(others.map((host) => replicas.start(host, envs[host])));
     return replicas;
   } catch (error) {
     await replicas[Symbol.asyncDispose]();

@@ -1,4 +1,10 @@
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { OpenBlobRequest__Output } from '../../proto/generated/circ/v1/OpenBlobRequest.ts';
 import type { OpenBlobResponse } from '../../proto/generated/circ/v1/OpenBlobResponse.ts';
@@ -19,7 +25,16 @@ export interface TierAnswers {
 
 /** The gRPC face of a shared tier that answers as a test says, for tests of the agent alone. */
 export class ScriptedTier implements AsyncDisposable {
-  readonly #server = new Server();
+  readonly #server = new Server({
+    interceptors: [
+      ({ path }, call) => {
+        if (path === '/grpc.health.v1.Health/Check') this.healthChecks += 1;
+        return new ServerInterceptingCall(call);
+      },
+    ],
+  });
+  /** How often it was asked for a sign of life. */
+  healthChecks = 0;
   /** What it says of itself, to those who watch. */
   readonly health = new HealthImplementation({ '': 'SERVING' });
   readonly #listen: Address;
