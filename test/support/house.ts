@@ -20,6 +20,8 @@ export interface HouseOptions {
   readonly tier?: Env;
   /** Further registries, by the name that clients use. */
   readonly registries?: Record<string, ListedServer>;
+  /** Further keys of the origins file. */
+  readonly origins?: Readonly<Record<string, unknown>>;
 }
 
 /** A server, and what else the origins file is to say of it. */
@@ -187,7 +189,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   const origin = await startOrigin(options.origin);
   const house = new House(origin, directory.path, () => directory[Symbol.asyncDispose](), options);
   try {
-    await writeFile(join(directory.path, 'origins.yaml'), originsFile({ [REGISTRY]: origin, ...options.registries }));
+    await writeFile(
+      join(directory.path, 'origins.yaml'),
+      originsFile({ [REGISTRY]: origin, ...options.registries }, options.origins),
+    );
     await house.startTier();
     await house.startAgent();
   } catch (error) {
@@ -198,9 +203,9 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
 }
 
 /** The origins file (JSON is YAML) that names these servers as registries. */
-export function originsFile(registries: Record<string, ListedServer>): string {
+export function originsFile(registries: Record<string, ListedServer>, more: Readonly<Record<string, unknown>> = {}) {
   const entries = Object.entries(registries).map(([name, { url, entry }]) => [name, { endpoint: url, ...entry }]);
-  return JSON.stringify({ registries: Object.fromEntries(entries) });
+  return JSON.stringify({ registries: Object.fromEntries(entries), ...more });
 }
 
 function started<T>(part: T | undefined): T {
