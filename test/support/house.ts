@@ -26,6 +26,7 @@ export interface HouseOptions {
 
 /** A server, and what else the origins file is to say of it. */
 export interface ListedServer {
+  /** Empty: none is written down, and the name says where it is. */
   readonly url: string;
   readonly entry?: Readonly<Record<string, unknown>>;
 }
@@ -204,7 +205,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
 
 /** The origins file (JSON is YAML) that names these servers as registries. */
 export function originsFile(registries: Record<string, ListedServer>, more: Readonly<Record<string, unknown>> = {}) {
-  const entries = Object.entries(registries).map(([name, { url, entry }]) => [name, { endpoint: url, ...entry }]);
+  const entries = Object.entries(registries).map(([name, { url, entry }]) => [
+    name,
+    { ...(url !== '' && { endpoint: url }), ...entry },
+  ]);
   return JSON.stringify({ registries: Object.fromEntries(entries), ...more });
 }
 
