@@ -97,7 +97,9 @@ describe('nothing inside is dialled', () => {
       const challenges = answers.map((answer) => String(answer.headers['www-authenticate'])).join();
       expect([realm, challenges.includes(realm), trap.connections]).toEqual([realm, false, 0]);
       const allowed = name === 'metadata' ? [404] : [404, 503];
-      expect([realm, unexpected(answers, allowed)]).toEqual([realm, []]);
+      // In the path form the tier asks for the secret itself, and then has nowhere to take it.
+      const others = answers.filter((answer) => answer.headers['www-authenticate'] !== 'Basic realm="circ"');
+      expect([realm, unexpected(others, allowed)]).toEqual([realm, []]);
     }
   });
 

@@ -22,6 +22,8 @@ export interface HouseOptions {
   readonly registries?: Record<string, ListedServer>;
   /** Further keys of the origins file. */
   readonly origins?: Readonly<Record<string, unknown>>;
+  /** Puts something between agent and tier: given where the tier's gRPC is, tells where the agent is to look for it. */
+  readonly between?: (tier: Address) => Promise<Address>;
 }
 
 /** A server, and what else the origins file is to say of it. */
@@ -45,13 +47,16 @@ export class House implements AsyncDisposable {
   readonly #agentEnv: Env;
   readonly #tierEnv: Env;
   readonly #remove: () => PromiseLike<void>;
+  readonly #between: (tier: Address) => Promise<Address>;
   #agent: Agent | undefined;
   #tier: SharedTier | undefined;
   #mirror = '';
   #addresses: { grpc: Address; http: Address } | undefined;
 
-  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, { agent, tier }: HouseOptions) {
+  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, options: HouseOptions) {
+    const { agent, tier, between = async (address) => address } = options;
     this.origin = origin;
+    this.#between = between;
     this.#remove = remove;
     this.agentDirectory = join(directory, 'agent');
     this.tierDirectory = join(directory, 'tier');
@@ -100,7 +105,7 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = started(this.#addresses).grpc;
+    const sharedTier = await this.#between(started(this.#addresses).grpc);
     this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
     this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
   }
