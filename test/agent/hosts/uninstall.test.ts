@@ -109,6 +109,7 @@ describe('uninstallHosts', () => {
     unprivileged[Symbol.dispose]();
     expect(await certs.read('quay.io/hosts.toml')).toBe('# a\n');
     expect(await certs.read('docker.io/hosts.toml')).toContain(TABLE);
+    await chmod(dirname(locked), 0o777);
   });
 });
 
