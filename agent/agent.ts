@@ -68,7 +68,10 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
   });
   starting.defer(() => app.close());
   const mirror = await listenOn(app, config.listen);
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  let isReady = false;
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => isReady }),
+  );
 
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
@@ -76,6 +79,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     const hosts = hostsEvents(log, metrics, ours);
     starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
   }
+  isReady = true;
 
   const running = starting.move();
   return { mirror, status: status.address, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
