@@ -76,6 +76,11 @@ export class House implements AsyncDisposable {
     return `http://${formatAddress(started(this.#tier).http)}`;
   }
 
+  /** Where agents ask the tier. */
+  get tierGrpc(): Address {
+    return started(this.#addresses).grpc;
+  }
+
   get agent(): Agent {
     return started(this.#agent);
   }
@@ -91,7 +96,7 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = started(this.#addresses).grpc;
+    const sharedTier = this.tierGrpc;
     this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
     this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
   }
