@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { startWatchdog } from '../../service/watchdog.ts';
 
-const TURN_MS = 100;
+const TURN_MS = 200;
 const BLOCKED_MS = 10_000;
 
 function block(ms: number): void {
