@@ -35,7 +35,11 @@ export interface AgentConfig {
 export const AGENT_VARIABLES = {
   CIRC_AGENT_LISTEN: variable('the mirror endpoint, for containerd', '127.0.0.1:5050', parseAddress),
   CIRC_AGENT_STATUS_LISTEN: variable('/livez, /readyz, /metrics', '127.0.0.1:5051', parseAddress),
-  CIRC_SHARED_TIER: variable('gRPC of the shared tier', '127.0.0.1:5060', parseAddress),
+  CIRC_SHARED_TIER: variable(
+    'gRPC of the shared tier; a name may have an address per replica',
+    '127.0.0.1:5060',
+    parseAddress,
+  ),
   CIRC_AGENT_CACHE_DIR: variable('directory of the node cache', '/var/lib/circ/agent', (text) =>
     resolve(parseText(text)),
   ),

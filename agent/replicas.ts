@@ -139,9 +139,9 @@ export class Replicas implements TierQuestions, Disposable {
       {
         connect,
         retryMs: this.#retryMs,
-        changed: (address, state, reason) => {
-          if (state !== 'healthy') void this.#addresses.refresh(HASTY_LOOKUP_MS);
-          events.changed(address, state, reason);
+        changed: events.changed,
+        lost: () => {
+          if (!this.#isEnded) void this.#addresses.refresh(HASTY_LOOKUP_MS);
         },
         suspected: () => {
           for (const replica of this.#replicas.values()) replica.probe();

@@ -225,6 +225,17 @@ describe('Replicas', () => {
     for (const digest of DIGESTS) expect(await it.askFor(digest)).toBe(firstOf(digest, known));
   });
 
+  test('are looked up anew while they are gone, though nobody asks', async () => {
+    let known = ['127.0.0.2'];
+    await using it = await replicas(2, { lookup: async () => known, retryMs: 300 });
+    await it.until('healthy', 1);
+    await it.at('127.0.0.2')[Symbol.asyncDispose]();
+    await it.until('failed', 1);
+    known = ['127.0.0.3'];
+    await it.until('healthy', 1);
+    expect(it.changes.at(-1)).toBe('127.0.0.3 healthy');
+  });
+
   test('stay as they are when the name cannot be resolved any more', async () => {
     using clock = takeClock();
     let isUp = true;
