@@ -21,6 +21,8 @@ export interface AgentSourceOptions {
   readonly admission: Admission;
   readonly relay: Relay;
   readonly fills: Fills;
+  /** The node's disk cannot be read; the tier is asked instead. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
@@ -70,17 +72,17 @@ export class AgentSource implements OciSource {
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { grants, store, relay, admission, fills } = this.#options;
+    const { grants, relay, admission, fills } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
     if (grants.readable(request, digest)) {
-      const stored = await store.open(digest);
+      const stored = await this.#openStored(digest);
       if (stored) return fromContent(stored, 'node-hit');
     }
     const place = placeOf(request);
     const located = await relay.locate(place, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await store.open(digest);
+    const stored = await this.#openStored(digest);
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
@@ -96,6 +98,15 @@ export class AgentSource implements OciSource {
       chunks: () => chunks,
       [Symbol.asyncDispose]: async () => chunks[Symbol.dispose](),
     };
+  }
+
+  async #openStored(digest: Digest): Promise<Content | undefined> {
+    try {
+      return await this.#options.store.open(digest);
+    } catch (error) {
+      this.#options.storeFailed(OciError.from(error));
+      return undefined;
+    }
   }
 
   /** Reads along with a fill; when that fails (the disk is full, say), goes on from the tier where it stopped. */

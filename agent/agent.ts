@@ -3,6 +3,8 @@ import { BufferPool } from '../content/buffer-pool.ts';
 import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
+import { OciError } from '../oci/error.ts';
+import { every } from '../service/every.ts';
 import { listenOn } from '../service/listen.ts';
 import type { Logger } from '../service/log.ts';
 import { createOciServer } from '../service/oci-server.ts';
@@ -25,6 +27,9 @@ export interface Agent extends AsyncDisposable {
   readonly status: Address;
 }
 
+/** How often the node cache makes room for other programs; kubelet looks at the disk as often. */
+const KEEP_FREE_MS = 10_000;
+
 /** The composition root: what there is, and who knows whom. @throws OciError UNAVAILABLE, or what a listener says */
 export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
   await using starting = new AsyncDisposableStack();
@@ -43,11 +48,22 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     onEvict: events.evicted,
   });
 
+  const failed = (error: unknown): void => events.storeFailed(OciError.from(error));
+  starting.use(every(KEEP_FREE_MS, () => store.keepFree(), failed));
+
   const tier = starting.use(new TierClient(config.sharedTier));
   const grants = new Grants();
   const relay = new Relay({ tier, grants, pool });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
-  const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
+  const source = new AgentSource({
+    tier,
+    store,
+    grants,
+    relay,
+    fills,
+    admission: new Admission(config.admit),
+    storeFailed: events.storeFailed,
+  });
 
   const app = createOciServer({
     source,

@@ -3,11 +3,14 @@ import type { EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
+  /** The node cache could not be read, or not be asked how full it is; serving went on without it. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: () => number): AgentEvents {
@@ -24,6 +27,11 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     help: 'Blobs that could not be kept on the node; they were served all the same',
     registers,
   });
+  const storeErrors = new Counter({
+    name: 'circ_store_errors_total',
+    help: 'Times that the node cache could not be used; the shared tier served instead',
+    registers,
+  });
   const bytes: Gauge = new Gauge({
     name: 'circ_store_bytes',
     help: 'Bytes in the node cache, content on its way included',
@@ -31,6 +39,7 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     collect: () => bytes.set(storeBytes()),
   });
   metrics.registerMetric(bytes);
+  const seldom = new Seldom();
 
   return {
     evicted: (digest, reason) => {
@@ -39,7 +48,16 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     },
     fillFailed: (digest, error) => {
       fillsFailed.inc();
-      log.warn({ digest, code: error.code, reason: error.message, err: error.cause }, 'not kept on this node');
+      seldom.happened(`fill: ${error.message}`, (times) => {
+        const facts = { digest, code: error.code, reason: error.message, times, err: error.cause };
+        log.warn(facts, 'not kept on this node');
+      });
+    },
+    storeFailed: (error) => {
+      storeErrors.inc();
+      seldom.happened(`store: ${error.message}`, (times) => {
+        log.error({ reason: error.message, times, err: error.cause }, 'the node cache cannot be used; serving goes on');
+      });
     },
   };
 }
