@@ -11,7 +11,8 @@ import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/o
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Grants } from './grants.ts';
-import type { Relay, RelayedBlob } from './relay.ts';
+import type { Redirects } from './redirects.ts';
+import { NOTHING, type Relay, type RelayedBlob } from './relay.ts';
 import type { TierClient } from './tier-client.ts';
 
 export interface AgentSourceOptions {
@@ -21,6 +22,8 @@ export interface AgentSourceOptions {
   readonly admission: Admission;
   readonly relay: Relay;
   readonly fills: Fills;
+  /** Absent: everything is relayed. */
+  readonly redirects?: Redirects;
   /** The node's disk cannot be read; the tier is asked instead. */
   readonly storeFailed: (error: OciError) => void;
 }
@@ -72,7 +75,7 @@ export class AgentSource implements OciSource {
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { grants, relay, admission, fills } = this.#options;
+    const { grants, relay, admission, fills, redirects } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
     if (grants.readable(request, digest)) {
@@ -91,6 +94,10 @@ export class AgentSource implements OciSource {
     if (keep) fills.start(blob);
     const filling = await fills.follow(digest, range.start);
     if (filling) return this.#following(filling, blob, outcome);
+    const { readUrl } = located;
+    // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
+    const isCommitted = !located.fromOrigin;
+    if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
       sizeBytes,
@@ -146,6 +153,16 @@ function fromContent(content: Content, outcome: Origin): BlobAnswer {
     outcome,
     chunks: (range, options) => content.chunks(range, options),
     [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+  };
+}
+
+function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
+  return {
+    sizeBytes,
+    outcome: 'tier-hit',
+    redirect,
+    chunks: () => NOTHING,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 

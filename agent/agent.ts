@@ -18,6 +18,8 @@ import type { AgentConfig } from './config.ts';
 import { agentEvents } from './events.ts';
 import { Fills } from './fills.ts';
 import { Grants } from './grants.ts';
+import { hasBegun } from './read-begun.ts';
+import { Redirects } from './redirects.ts';
 import { Relay } from './relay.ts';
 import { TierClient } from './tier-client.ts';
 
@@ -55,6 +57,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const grants = new Grants();
   const relay = new Relay({ tier, grants, pool });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
+  const redirects = starting.use(new Redirects({ hasBegun, switchedOff: events.redirectsOff }));
   const source = new AgentSource({
     tier,
     store,
@@ -62,6 +65,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     relay,
     fills,
     admission: new Admission(config.admit),
+    ...(config.delivery === 'redirect' && { redirects }),
     storeFailed: events.storeFailed,
   });
 

@@ -24,6 +24,7 @@ export interface AgentConfig {
   /** Part of the file system that is left free, 0 to 1. */
   readonly minFree: number;
   readonly admit: AdmissionPolicy;
+  readonly delivery: 'relay' | 'redirect';
   readonly origins: OriginsFile;
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -44,7 +45,11 @@ export const AGENT_VARIABLES = {
     'second-request',
     oneOf(...ADMISSION_POLICIES),
   ),
-  CIRC_AGENT_DELIVERY: variable('how blobs reach containerd: relay', 'relay', oneOf('relay')),
+  CIRC_AGENT_DELIVERY: variable(
+    'how blobs reach containerd: relay (through the agent), redirect (straight from the shared tier)',
+    'relay',
+    oneOf('relay', 'redirect'),
+  ),
   CIRC_AGENT_TLS_CERT_FILE: notYet('https on the mirror endpoint'),
   CIRC_AGENT_TLS_KEY_FILE: notYet('https on the mirror endpoint'),
   CIRC_CONTAINERD_CERTS_DIR: notYet('directory whose hosts.toml files the agent manages'),
@@ -73,6 +78,7 @@ export function readAgentConfig(env: Env): AgentConfig {
     cacheBytes: values.CIRC_AGENT_CACHE_SIZE,
     minFree: values.CIRC_AGENT_MIN_FREE,
     admit: values.CIRC_AGENT_ADMIT,
+    delivery: values.CIRC_AGENT_DELIVERY,
     origins,
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,

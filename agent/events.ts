@@ -9,6 +9,8 @@ import { Seldom } from '../service/seldom.ts';
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
+  /** No client came to a target that it was sent to; what is there is relayed now. */
+  readonly redirectsOff: (target: string) => void;
   /** The node cache could not be read, or not be asked how full it is; serving went on without it. */
   readonly storeFailed: (error: OciError) => void;
 }
@@ -32,6 +34,11 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     help: 'Times that the node cache could not be used; the shared tier served instead',
     registers,
   });
+  const redirectsLost = new Counter({
+    name: 'circ_redirects_switched_off_total',
+    help: 'Times that no client came to where it was sent; from there blobs are relayed for a while',
+    registers,
+  });
   const bytes: Gauge = new Gauge({
     name: 'circ_store_bytes',
     help: 'Bytes in the node cache, content on its way included',
@@ -52,6 +59,10 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
         const facts = { digest, code: error.code, reason: error.message, times, err: error.cause };
         log.warn(facts, 'not kept on this node');
       });
+    },
+    redirectsOff: (target) => {
+      redirectsLost.inc();
+      log.warn({ target }, 'no client has come to where it was sent; its blobs are relayed for 10 minutes');
     },
     storeFailed: (error) => {
       storeErrors.inc();

@@ -92,7 +92,8 @@ export class Relay {
   }
 }
 
-const NOTHING: Chunks & Disposable = {
+/** The chunks of no bytes. */
+export const NOTHING: Chunks & Disposable = {
   // oxlint-disable-next-line no-empty-function -- the chunks of no bytes
   async *[Symbol.asyncIterator]() {},
   [Symbol.dispose]: () => undefined,

@@ -17,7 +17,7 @@ async function houseWith(count: number, agent: Record<string, string> = {}) {
     const { digest } = await house.origin.addBlob(APP, generatedBlob(MIB, seed));
     await house.blob(APP, digest);
     await expect.poll(() => house.stored('agent')).toContain(digest);
-    digests.push(digest as Digest);
+    digests.push(digest);
   }
   return { house, digests, [Symbol.asyncDispose]: () => house[Symbol.asyncDispose]() };
 }
