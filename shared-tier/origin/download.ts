@@ -7,10 +7,8 @@ import type { ByteRange } from '../../oci/range.ts';
 import type { Repository } from '../../oci/reference.ts';
 import type { Pace } from './pace.ts';
 import type { BlobBody, RegistryClient } from './registry-client.ts';
-import { SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
-/** Connections that one blob uses at once. */
-const PARALLEL = 6;
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
