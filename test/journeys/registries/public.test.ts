@@ -56,7 +56,8 @@ describe.each(open)('a public image of %s', (_name, kind) => {
     expect(it.counted.count({ kind: 'manifest', method: 'GET', status: 200 })).toBe(1);
 
     const missing = { ...it.place, repository: 'library/none' };
-    await expect(pull({ mirror: it.house.mirror, ...missing })).rejects.toThrow('HEAD of v1: 404');
+    // Or a challenge, at a registry that does not tell what is missing from what is closed.
+    await expect(pull({ mirror: it.house.mirror, ...missing })).rejects.toThrow(/HEAD of v1: 40[14]/);
     expect(it.counted.count({ method: 'GET', repository: missing.repository })).toBe(0);
   });
 
