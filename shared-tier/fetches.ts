@@ -82,10 +82,10 @@ export class Fetches implements AsyncDisposable {
         isKept = false;
         events.notKept(place, digest, error);
       },
+      committed: () => records.fetched(place, digest, BLOB_MEDIA_TYPE),
       ended: (error) => {
         this.#running.delete(key);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
-        if (!error && isKept) records.fetched(place, digest, BLOB_MEDIA_TYPE);
         if (error || isKept) events.ended(place, digest, error);
       },
     });

@@ -87,9 +87,9 @@ export class Images {
   async statBlob(question: BlobQuestion): Promise<LocatedBlob> {
     const { place, digest } = question;
     const client = this.#options.clients.get(place.registry);
-    this.#assertBlob(digest, place);
+    await this.#assertBlob(digest, place);
     const stored = await this.#stored(place, digest);
-    if (stored && this.#isAllowed(question)) return { ...stored, fromOrigin: false };
+    if (stored && (await this.#isAllowed(question))) return { ...stored, fromOrigin: false };
     const { sizeBytes } = await this.#prove(client, question);
     return { sizeBytes, fromOrigin: !stored };
   }
@@ -99,13 +99,13 @@ export class Images {
     const { place, digest } = question;
     const { clients, fetches } = this.#options;
     const client = clients.get(place.registry);
-    this.#assertBlob(digest, place);
+    await this.#assertBlob(digest, place);
     fetches.assertTrusted(place.registry, digest);
     const stored = await this.#openable(place, digest);
     const running = fetches.find(place.registry, digest);
     // Where nothing is cached, the fetch itself is the proof: the origin answers this caller or does not.
     const isOwnFetch = running?.place.repository === place.repository;
-    if ((stored || (running && !isOwnFetch)) && !this.#isAllowed(question)) await this.#prove(client, question);
+    if ((stored || (running && !isOwnFetch)) && !(await this.#isAllowed(question))) await this.#prove(client, question);
     if (stored) return { ...stored, fromOrigin: false };
     return { ...(await this.#open(client, place, digest)), fromOrigin: true };
   }
@@ -137,7 +137,7 @@ export class Images {
       return tagged && proofs.isGranted(place, NO_GRANT) ? tagged : undefined;
     }
     const { digest } = reference;
-    const mediaType = records.holds(place, digest);
+    const mediaType = await records.heldAs(place, digest);
     // What was read as a blob has no media type of a manifest: only the origin can tell it.
     if (mediaType === undefined || !isManifestMediaType(mediaType) || !proofs.isProved(place, digest)) return undefined;
     const stored = await this.#stored(place, digest);
@@ -177,7 +177,7 @@ export class Images {
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
-    return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
+    return (await this.#options.records.hasFrom(registry, digest)) ? await this.#options.store.stat(digest) : undefined;
   }
 
   /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
@@ -188,7 +188,7 @@ export class Images {
 
   async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
     const { records, store, notKept } = this.#options;
-    if (!records.has(registry, digest)) return undefined;
+    if (!(await records.hasFrom(registry, digest))) return undefined;
     try {
       return await store.open(digest);
     } catch (error) {
@@ -199,16 +199,17 @@ export class Images {
 
   /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
   async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = this.#options.records.holds(place, digest);
+    const mediaType = await this.#options.records.heldAs(place, digest);
     const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
     return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
-  #isAllowed({ place, digest, grant }: BlobQuestion): boolean {
+  async #isAllowed({ place, digest, grant }: BlobQuestion): Promise<boolean> {
     const { proofs, records } = this.#options;
     return (
-      proofs.isProved(place, digest) || (proofs.isGranted(place, grant) && records.holds(place, digest) !== undefined)
+      proofs.isProved(place, digest) ||
+      (proofs.isGranted(place, grant) && (await records.heldAs(place, digest)) !== undefined)
     );
   }
 
@@ -223,8 +224,8 @@ export class Images {
   }
 
   /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
-  #assertBlob(digest: Digest, place: Place): void {
-    const mediaType = this.#options.records.holds(place, digest);
+  async #assertBlob(digest: Digest, place: Place): Promise<void> {
+    const mediaType = await this.#options.records.heldAs(place, digest);
     if (mediaType !== undefined && isManifestMediaType(mediaType)) throw new OciError('BLOB_UNKNOWN', 'blob unknown');
   }
 }

@@ -15,7 +15,7 @@ import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
 import { Proofs } from '../../shared-tier/proofs.ts';
-import { type Place, Records } from '../../shared-tier/records.ts';
+import { FileRecords, type Place } from '../../shared-tier/records.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
@@ -105,7 +105,7 @@ export async function tierOf(registries: Record<string, { url: string }>, option
     hasher,
     onEvict: (digest) => records.forget(digest),
   });
-  const records = await Records.open(
+  const records = await FileRecords.open(
     store.layout,
     async (digest) => (await store.stat(digest)) !== undefined,
     (error) => notKept.push(error),
