@@ -38,6 +38,7 @@ export function fromGrpcError(reason: unknown): OciError {
   return new OciError(code, reason.details, { denied: reason.metadata.get(DENIED)[0] === 'true' });
 }
 
-function isServiceError(reason: unknown): reason is ServiceError {
+/** An answer of gRPC itself, or of what is under it. */
+export function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }
