@@ -8,6 +8,8 @@ import { createOciServer } from '../service/oci-server.ts';
 import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
+import { tlsEvents } from '../service/tls-events.ts';
+import { TlsMaterial } from '../service/tls-material.ts';
 import type { Address } from '../service/units.ts';
 import { Admission } from './admission.ts';
 import { AgentSource } from './agent-source.ts';
@@ -17,6 +19,9 @@ import { Fills } from './fills.ts';
 import { Grants } from './grants.ts';
 import { Relay } from './relay.ts';
 import { TierClient } from './tier-client.ts';
+import { connectSecure } from './tier-connect.ts';
+import { tierCredentials } from './tier-credentials.ts';
+import { TokenFile } from './token-file.ts';
 
 /** A running agent. Disposing it ends everything it started. */
 export interface Agent extends AsyncDisposable {
@@ -29,7 +34,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   await using starting = new AsyncDisposableStack();
   const metrics = new MetricsRegistry();
   const events = agentEvents(log, metrics, () => store.usage.bytes);
-  if (config.insecure) log.warn('CIRC_INSECURE: the mirror endpoint may be reached from outside this machine');
+  if (config.insecure) log.warn('CIRC_INSECURE: the ways to containerd and to the shared tier may be without TLS');
 
   const pool = new BufferPool();
   const store = await DiskStore.open({
@@ -41,15 +46,32 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     onEvict: events.evicted,
   });
 
-  const tier = starting.use(new TierClient(config.sharedTier));
+  // Who is whom: the shared tier by its certificate, we by our token or ours.
+  const tls = tlsEvents(log, metrics);
+  const { tierTls, mirrorTls, sharedTier, tokenFile } = config;
+  const material =
+    tierTls.caFile === undefined
+      ? undefined
+      : starting.use(new TlsMaterial(tierTls, { events: tls('agent', 'CIRC_TLS_*') }));
+  const serviceName = sharedTier.host;
+  const token = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+  const credentials = tierCredentials({ material, serviceName, token });
+  const failed = events.tierFailed;
+  const connect = material && connectSecure({ material, serviceName, failed });
+
+  const tier = starting.use(new TierClient(sharedTier, { credentials, failed }));
   const grants = new Grants();
-  const relay = new Relay({ tier, grants, pool });
+  const relay = new Relay({ tier, grants, pool, connect });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
   const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
 
+  const mirrorEvents = tls('mirror', 'CIRC_AGENT_TLS_*');
+  const mirrorMaterial =
+    mirrorTls.certFile === undefined ? undefined : starting.use(new TlsMaterial(mirrorTls, { events: mirrorEvents }));
   const app = createOciServer({
     source,
     names: registryNames(config.origins),
+    tls: mirrorMaterial && { material: mirrorMaterial, handshakeFailed: mirrorEvents.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   starting.defer(() => app.close());

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Grants, Place } from './grants.ts';
+import type { ConnectTier } from './tier-connect.ts';
 import type { TierBlob, TierClient } from './tier-client.ts';
 import { openTierRead } from './tier-read.ts';
 
@@ -11,6 +12,8 @@ export interface RelayOptions {
   readonly tier: TierClient;
   readonly grants: Grants;
   readonly pool: BufferPool;
+  /** How reads are connected; plain if absent. */
+  readonly connect?: ConnectTier | undefined;
 }
 
 /** A blob that the tier has said may be read, and where. */
@@ -88,7 +91,8 @@ export class Relay {
   async #read({ located }: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
     if (!located.readUrl) throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
     if (range.start === range.end) return NOTHING;
-    return await openTierRead(located.readUrl, range, { pool: this.#options.pool, signal });
+    const { pool, connect } = this.#options;
+    return await openTierRead(located.readUrl, range, { pool, connect, signal });
   }
 }
 

@@ -1,4 +1,4 @@
-import { type CallOptions, type Client, credentials } from '@grpc/grpc-js';
+import type { CallOptions, Client, Metadata } from '@grpc/grpc-js';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
@@ -12,6 +12,7 @@ import { loadServices } from '../proto/load.ts';
 import { fromGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Grant, Place } from './grants.ts';
+import { NO_CREDENTIALS, type TierCredentials } from './tier-credentials.ts';
 
 export interface TierManifest {
   readonly descriptor: Descriptor;
@@ -32,15 +33,28 @@ export interface TierBlob {
 const DEADLINE_MS = 20_000;
 const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 
+export interface TierClientOptions {
+  /** Until a question counts as unanswered. */
+  readonly deadlineMs?: number;
+  readonly credentials?: TierCredentials;
+  /** A question was not answered, or not with what was asked for. Must not throw. */
+  readonly failed?: (error: OciError) => void;
+}
+
 /** The questions to the shared tier. Every method throws what the tier threw, or UNAVAILABLE when it is away. */
 export class TierClient implements Disposable {
   readonly #client: SharedTierClient;
   readonly #deadlineMs: number;
+  readonly #credentials: TierCredentials;
+  readonly #failed: (error: OciError) => void;
 
-  /** @param options.deadlineMs until a question counts as unanswered */
-  constructor(address: Address, { deadlineMs = DEADLINE_MS }: { deadlineMs?: number } = {}) {
+  constructor(address: Address, options: TierClientOptions = {}) {
+    const { deadlineMs = DEADLINE_MS, credentials = NO_CREDENTIALS, failed = () => undefined } = options;
     this.#deadlineMs = deadlineMs;
-    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.createInsecure(), {
+    this.#credentials = credentials;
+    this.#failed = failed;
+    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.channel, {
+      ...credentials.channelOptions,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       // A tier that was away is found again soon; meanwhile calls fail at once, and containerd asks the origin.
       'grpc.initial_reconnect_backoff_ms': 100,
@@ -62,8 +76,8 @@ export class TierClient implements Disposable {
       withContent,
       grant: Buffer.from(grant),
     };
-    const answer = await this.#ask<ResolveManifestResponse__Output>((options, callback) => {
-      this.#client.resolveManifest(request, options, callback);
+    const answer = await this.#ask<ResolveManifestResponse__Output>((metadata, options, callback) => {
+      this.#client.resolveManifest(request, metadata, options, callback);
     });
     return {
       descriptor: fromWire(answer.manifest),
@@ -81,8 +95,8 @@ export class TierClient implements Disposable {
     { grant, statOnly }: { grant: Uint8Array; statOnly: boolean },
   ): Promise<TierBlob> {
     const request = { target, digest, grant: Buffer.from(grant), statOnly };
-    const answer = await this.#ask<OpenBlobResponse__Output>((options, callback) => {
-      this.#client.openBlob(request, options, callback);
+    const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) => {
+      this.#client.openBlob(request, metadata, options, callback);
     });
     const { size, readUrl, fromOrigin } = answer;
     return {
@@ -98,14 +112,20 @@ export class TierClient implements Disposable {
   }
 
   async #ask<Answer>(
-    call: (options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => void,
+    call: (metadata: Metadata, options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => void,
   ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    call({ deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
-      if (answer !== undefined && !error) resolve(answer);
-      else reject(fromGrpcError(error));
-    });
-    return await promise;
+    try {
+      call(await this.#credentials.metadata(), { deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
+        if (answer !== undefined && !error) resolve(answer);
+        else reject(error ?? new Error('neither answer nor error'));
+      });
+      return await promise;
+    } catch (reason) {
+      const error = fromGrpcError(reason);
+      this.#failed(error);
+      throw error;
+    }
   }
 }
 

@@ -1,13 +1,15 @@
-import { type Socket, connect } from 'node:net';
 import type { BufferPool, PooledBuffer } from '../content/buffer-pool.ts';
 import type { Chunk, Chunks } from '../content/chunk.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import { parseResponseHead } from './response-head.ts';
+import { type ConnectTier, type TierConnection, connectPlain } from './tier-connect.ts';
 
 export interface TierReadOptions {
   readonly pool: BufferPool;
   readonly signal: AbortSignal;
+  /** Plain, unless it is said otherwise. */
+  readonly connect?: ConnectTier | undefined;
   /** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
   readonly headMs?: number;
   /** Without a byte. The tier itself gives an origin up after 10 s and resumes; the default leaves it the time for that. */
@@ -38,7 +40,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** Settles with the head of the answer. */
   readonly answered: Promise<undefined>;
   readonly #answer = Promise.withResolvers<undefined>();
-  readonly #socket: Socket;
+  readonly #connection: TierConnection;
   readonly #pool: BufferPool;
   readonly #signal: AbortSignal;
   readonly #lengthBytes: number;
@@ -58,30 +60,26 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   #wake: (() => void) | undefined;
 
   constructor(url: URL, range: ByteRange, options: TierReadOptions) {
-    const { pool, signal, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
+    const { pool, signal, connect = connectPlain, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
     this.#pool = pool;
     this.#signal = signal;
     this.#lengthBytes = range.end - range.start;
     this.#silenceMs = silenceMs;
     this.answered = this.#answer.promise;
-    this.#socket = connect({
-      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: Number(url.port === '' ? 80 : url.port),
+    this.#connection = connect(url, {
       // Node asks for one more buffer after the last read, when the socket has been destroyed.
-      onread: {
-        buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
-        callback: (length) => this.#received(length),
-      },
+      buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
+      callback: (length) => this.#received(length),
+      ended: (cause) => this.#fail(brokenOff(cause)),
     });
-    this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(headMs);
-    this.#socket.on('timeout', () => this.#silent());
-    this.#socket.on('error', (cause) => this.#fail(brokenOff(cause)));
-    this.#socket.on('close', () => this.#fail(brokenOff(undefined)));
+    const { socket, ready } = this.#connection;
+    socket.setNoDelay(true);
+    socket.setTimeout(headMs);
+    socket.on('timeout', () => this.#silent());
+    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
+    socket.once(ready, () => socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`));
     signal.addEventListener('abort', this.#aborted, { once: true });
     if (signal.aborted) this.#aborted();
-    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
-    this.#socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, void> {
@@ -138,8 +136,8 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** The tier's silence begins anew: while the consumer took its time, nothing was asked of the tier. */
   #resume(): void {
     this.#isPaused = false;
-    this.#socket.setTimeout(this.#silenceMs);
-    this.#socket.resume();
+    this.#connection.socket.setTimeout(this.#silenceMs);
+    this.#connection.resume();
   }
 
   #enqueue(buffer: PooledBuffer, body: Buffer): void {
@@ -180,7 +178,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
     }
     this.#head = undefined;
-    this.#socket.setTimeout(this.#silenceMs);
+    this.#connection.socket.setTimeout(this.#silenceMs);
     this.#answer.resolve(undefined);
     return bytes.subarray(head.bodyStart - known.length);
   }
@@ -188,7 +186,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** A consumer that takes its time is no silence of the tier's. */
   #silent(): void {
     if (this.#head || this.#mayRead()) this.#fail(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
-    else this.#socket.setTimeout(this.#silenceMs);
+    else this.#connection.socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
@@ -204,7 +202,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   #close(): void {
     this.#isClosed = true;
     this.#signal.removeEventListener('abort', this.#aborted);
-    this.#socket.destroy();
+    this.#connection.close();
     this.#next?.release();
     this.#next = undefined;
   }

@@ -1,4 +1,4 @@
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import type { OpenBlobRequest__Output } from '../../proto/generated/circ/v1/OpenBlobRequest.ts';
 import type { OpenBlobResponse } from '../../proto/generated/circ/v1/OpenBlobResponse.ts';
 import type { ResolveManifestRequest__Output } from '../../proto/generated/circ/v1/ResolveManifestRequest.ts';
@@ -25,11 +25,14 @@ export class ScriptedTier implements AsyncDisposable {
   /** What was asked, in order. */
   readonly blobQuestions: OpenBlobRequest__Output[] = [];
   readonly manifestQuestions: ResolveManifestRequest__Output[] = [];
+  /** What came along with each question about a blob. */
+  readonly metadata: Metadata[] = [];
 
   constructor(answers: TierAnswers) {
     this.answers = answers;
     const handlers: SharedTierHandlers = {
-      OpenBlob: answering((request) => {
+      OpenBlob: answering((request, metadata) => {
+        this.metadata.push(metadata);
         this.blobQuestions.push(request);
         return this.answers.openBlob?.(request) ?? {};
       }),
@@ -45,9 +48,9 @@ export class ScriptedTier implements AsyncDisposable {
     return { host: '127.0.0.1', port: this.#port };
   }
 
-  async up(): Promise<this> {
+  async up(credentials: ServerCredentials): Promise<this> {
     this.#port = await new Promise((resolve, reject) => {
-      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync('127.0.0.1:0', credentials, (error, port) => {
         if (error) reject(error);
         else resolve(port);
       });
@@ -61,13 +64,16 @@ export class ScriptedTier implements AsyncDisposable {
 }
 
 /** Starts one: `await using tier = await scriptedTier({ openBlob: () => ({ size: 5, readUrl }) })`. */
-export async function scriptedTier(answers: TierAnswers = {}): Promise<ScriptedTier> {
-  return await new ScriptedTier(answers).up();
+export async function scriptedTier(
+  answers: TierAnswers = {},
+  credentials = ServerCredentials.createInsecure(),
+): Promise<ScriptedTier> {
+  return await new ScriptedTier(answers).up(credentials);
 }
 
-function answering<Request, Response>(answer: (request: Request) => Response | Promise<Response>) {
+function answering<Request, Response>(answer: (request: Request, metadata: Metadata) => Response | Promise<Response>) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    Promise.try(answer, call.request).then(
+    Promise.try(answer, call.request, call.metadata).then(
       (response) => callback(null, response),
       (error: unknown) => callback(toGrpcError(error)),
     );
