@@ -1,6 +1,9 @@
-import { status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { OciError } from '../../../oci/error.ts';
+import type { SharedTierHandlers } from '../../../proto/generated/circ/v1/SharedTier.ts';
+import { loadServices } from '../../../proto/load.ts';
+import { requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
 import { HEALTH, OPEN_BLOB, RESOLVE, TestCaller, guarded } from './fixtures.ts';
 
 /** Lets in who has exactly one token, this one. */
@@ -76,5 +79,25 @@ describe('a server that requires identity', () => {
     expect(it.refusals).toEqual([
       [expect.objectContaining({ message: 'say the word' }), expect.stringMatching(/^127\.0\.0\.1:\d+$/)],
     ]);
+  });
+
+  test('keeps the token from what is behind it', async () => {
+    const seen: string[] = [];
+    const server = new Server({ interceptors: [requireIdentity(onlySesame, () => undefined)] });
+    const handlers: SharedTierHandlers = {
+      OpenBlob: ({ metadata }, callback) => {
+        seen.push(...Object.keys(metadata.getMap()));
+        callback(null, {});
+      },
+      ResolveManifest: (_call, callback) => callback(null, {}),
+    };
+    server.addService(loadServices().SharedTier.service, handlers);
+    const { promise, resolve } = Promise.withResolvers<number>();
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, port) => resolve(port));
+    using caller = new TestCaller(await promise, { tokens: ['sesame'] });
+    expect((await caller.ask(OPEN_BLOB)).code).toBe(status.OK);
+    expect(seen).toContain('user-agent');
+    expect(seen).not.toContain('circ-agent-token');
+    server.forceShutdown();
   });
 });
