@@ -6,6 +6,7 @@ import type { ByteRange } from '../oci/range.ts';
 import type { Grants, Place } from './grants.ts';
 import type { ReadPeer } from './replica.ts';
 import type { TierBlob, TierQuestions } from './tier-client.ts';
+import type { ConnectTier } from './tier-connect.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
@@ -14,6 +15,8 @@ export interface RelayOptions {
   readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
   readonly grants: Grants;
   readonly pool: BufferPool;
+  /** How reads are connected; plain if absent. */
+  readonly connect?: ConnectTier | undefined;
 }
 
 /** A blob that the tier has said may be read, and where. */
@@ -95,8 +98,8 @@ export class Relay {
   async #read({ readUrl }: TierBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
     if (!readUrl) throw unusable();
     if (range.start === range.end) return NOTHING;
-    const { pool, peerOf } = this.#options;
-    return await openTierRead(readUrl, range, { pool, signal, peer: peerOf?.(readUrl) });
+    const { pool, peerOf, connect } = this.#options;
+    return await openTierRead(readUrl, range, { pool, connect, signal, peer: peerOf?.(readUrl) });
   }
 }
 
