@@ -120,6 +120,9 @@ function securityOf(
     },
     problems,
   );
+  if (tierTls.certFile !== undefined && tierTls.caFile === undefined) {
+    problems.add('CIRC_TLS_CA_FILE', 'expected, because CIRC_TLS_CERT_FILE is set: without it there is no TLS');
+  }
   const otherwise = 'CIRC_INSECURE=true allows it without';
   if (!values.CIRC_INSECURE && mirrorTls.certFile === undefined && !isLoopback(values.CIRC_AGENT_LISTEN)) {
     problems.add('CIRC_AGENT_LISTEN', `expected a loopback address, or CIRC_AGENT_TLS_CERT_FILE; ${otherwise}`);

@@ -137,6 +137,13 @@ describe('readAgentConfig', () => {
       });
     });
 
+    test('wants a CA with a certificate: TLS towards the tier begins with whom to believe', async () => {
+      await using files = await withFiles();
+      const mine = { CIRC_TLS_CERT_FILE: files.certFile, CIRC_TLS_KEY_FILE: files.keyFile };
+      expect(names(mine)).toEqual(['CIRC_TLS_CA_FILE']);
+      expect(names({ ...mine, CIRC_TLS_CA_FILE: files.caFile })).toEqual([]);
+    });
+
     test('tells of every file that cannot be used', async () => {
       await using files = await withFiles();
       expect(
