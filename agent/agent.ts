@@ -43,7 +43,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
 
   const tier = starting.use(new TierClient(config.sharedTier));
   const grants = new Grants();
-  const relay = new Relay({ tier, grants, pool });
+  const relay = new Relay({ tier, pool });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
   const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
 

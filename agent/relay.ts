@@ -3,19 +3,23 @@ import type { Chunk, Chunks } from '../content/chunk.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { Grants, Place } from './grants.ts';
+import type { Caller, CallersGrants } from './grants.ts';
 import type { TierBlob, TierClient } from './tier-client.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
   readonly tier: TierClient;
-  readonly grants: Grants;
   readonly pool: BufferPool;
 }
 
-/** A blob that the tier has said may be read, and where. */
-export interface RelayedBlob {
-  readonly place: Place;
+/** On whose behalf a blob is read: it is asked for again when a read breaks. */
+export interface Reader {
+  readonly caller: Caller;
+  readonly grants: CallersGrants;
+}
+
+/** A blob that the tier has said this reader may read, and where. */
+export interface RelayedBlob extends Reader {
   readonly digest: Digest;
   readonly located: TierBlob;
 }
@@ -32,23 +36,26 @@ export class Relay {
   }
 
   /** Asks the tier where the blob can be read, and learns what it allows. @throws OciError what the tier says */
-  async locate(place: Place, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
-    const { tier, grants } = this.#options;
-    const blob = await tier.openBlob(place, digest, { grant: grants.token(place), statOnly });
+  async locate({ caller, grants }: Reader, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
+    const blob = await this.#options.tier.openBlob(caller, digest, { grant: grants.token, statOnly });
     const descriptor = { mediaType: 'application/octet-stream', digest, sizeBytes: blob.sizeBytes };
-    grants.learn(place, blob.grant, [descriptor]);
+    grants.learn(blob.grant, [descriptor]);
     return blob;
   }
 
   /** Begins to read; settles when the tier has answered, so that the caller can still say 503. @throws OciError */
   async open(blob: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    const first = await this.#read(blob, range, signal);
+    const first = await this.#read(blob, range, signal).catch(async (error: unknown) => {
+      // The right to this read has just ended, or the content has gone: the tier says what is true now.
+      if (OciError.from(error).code !== 'BLOB_UNKNOWN') throw error;
+      return await this.#resume(blob, range, signal);
+    });
     const chunks = this.#resuming(blob, range, signal, first);
     return { [Symbol.asyncIterator]: () => chunks, [Symbol.dispose]: () => first[Symbol.dispose]() };
   }
 
   async *#resuming(
-    { place, digest, located }: RelayedBlob,
+    blob: RelayedBlob,
     range: ByteRange,
     signal: AbortSignal,
     first: Chunks,
@@ -58,7 +65,7 @@ export class Relay {
     for (let breaks = 0; position < range.end;) {
       const before = position;
       try {
-        chunks ??= await this.#resume(place, digest, located.sizeBytes, { start: position, end: range.end }, signal);
+        chunks ??= await this.#resume(blob, { start: position, end: range.end }, signal);
         for await (const chunk of chunks) {
           position += chunk.bytes.length;
           yield chunk;
@@ -73,16 +80,10 @@ export class Relay {
     }
   }
 
-  async #resume(
-    place: Place,
-    digest: Digest,
-    sizeBytes: number,
-    range: ByteRange,
-    signal: AbortSignal,
-  ): Promise<Chunks> {
-    const located = await this.locate(place, digest, { statOnly: false });
-    if (located.sizeBytes !== sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
-    return await this.#read({ place, digest, located }, range, signal);
+  async #resume(blob: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
+    const located = await this.locate(blob, blob.digest, { statOnly: false });
+    if (located.sizeBytes !== blob.located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
+    return await this.#read({ ...blob, located }, range, signal);
   }
 
   async #read({ located }: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {

@@ -9,6 +9,11 @@ import { registryNames, unusedKeys } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { type Address, formatAddress } from '../service/units.ts';
+import { Access } from './access/access.ts';
+import { Callers } from './access/caller.ts';
+import { type GrantClaims, Grants } from './access/grants.ts';
+import { Proofs } from './access/proofs.ts';
+import { PublicPlaces } from './access/public-places.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
 import { Fetches } from './fetches.ts';
@@ -17,7 +22,6 @@ import { Images } from './images.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { type GrantClaims, Proofs } from './proofs.ts';
 import { Records } from './records.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -67,13 +71,22 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       proxy: config.origins.proxy,
       observe: events.origin,
       refused: events.privateAddress,
+      credentialsFailed: events.credentialsFailed,
     }),
   );
   const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
-  const images = new Images({ clients, proofs, store, records, fetches, notKept: events.notKept });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
+    failed: events.notKept,
+  });
+  starting.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
+  const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
 
   // How they are asked for.
   const reads = new SignedReads({
@@ -95,9 +108,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
-      proofs,
       reads,
-      readTtlMs: config.grantTtlMs,
       report: events.question,
     }),
   );

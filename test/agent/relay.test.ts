@@ -15,6 +15,7 @@ const BYTES = readBytes(generatedBlob(100_000));
 const DIGEST = digestOf(BYTES);
 const REGISTRY = parseRegistry('registry.test');
 const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
+const CALLER = { ...PLACE, form: 'ns', authorization: undefined } as const;
 const ALL = { start: 0, end: BYTES.length };
 
 /** A relay before a tier whose signed reads are answered by the script. */
@@ -25,18 +26,18 @@ async function relaying(script: Script) {
     await scriptedTier({ openBlob: () => ({ size: BYTES.length, readUrl: reads.url.href, fromOrigin: true }) }),
   );
   const client = parts.use(new TierClient(tier.address));
-  const grants = new Grants();
-  const relay = new Relay({ tier: client, grants, pool: new BufferPool() });
+  const reader = { caller: CALLER, grants: new Grants().of(CALLER) };
+  const relay = new Relay({ tier: client, pool: new BufferPool() });
   const all = parts.move();
   return {
     relay,
-    grants,
+    grants: reader.grants,
     tier,
     reads,
     locate: async (): Promise<RelayedBlob> => ({
-      place: PLACE,
+      ...reader,
       digest: DIGEST,
-      located: await relay.locate(PLACE, DIGEST, { statOnly: false }),
+      located: await relay.locate(reader, DIGEST, { statOnly: false }),
     }),
     [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),
   };
@@ -171,7 +172,7 @@ describe('Relay', () => {
       grant: { token: Buffer.from('sealed'), validForMs: 60_000 },
     });
     await it.locate();
-    expect(it.grants.readable(PLACE, DIGEST)).toMatchObject({ sizeBytes: 7 });
+    expect(it.grants.readable(DIGEST)).toMatchObject({ sizeBytes: 7 });
     await it.locate();
     expect(it.tier.blobQuestions.map(({ grant }) => grant.toString())).toEqual(['', 'sealed']);
   });

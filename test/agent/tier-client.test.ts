@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { TierClient } from '../../agent/tier-client.ts';
+import { Authorization } from '../../oci/authorization.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { ERROR_CODES, OciError } from '../../oci/error.ts';
 import { parseRegistry, parseRepository } from '../../oci/reference.ts';
@@ -9,7 +10,12 @@ import { scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
 
 const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
+const CALLER = {
+  registry: REGISTRY,
+  repository: parseRepository('org/app', REGISTRY),
+  form: 'ns',
+  authorization: undefined,
+} as const;
 const DIGEST = digestOf(Buffer.from('a'));
 const TAG = { kind: 'tag', tag: 'v1' } as const;
 const ASK = { grant: new Uint8Array(), statOnly: false };
@@ -29,12 +35,14 @@ describe('TierClient', () => {
     });
     using client = new TierClient(tier.address);
     const question = { accept: ['a/b', 'c/d'], withContent: true, grant: Buffer.from('mine') };
-    expect(await client.resolveManifest(PLACE, TAG, question)).toEqual({
+    const authorization = Authorization.basic({ username: 'u', password: 'p' });
+    const askedAtMs = Date.now();
+    expect(await client.resolveManifest({ ...CALLER, form: 'path', authorization }, TAG, question)).toEqual({
       descriptor: { mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 },
       content: Buffer.from('a'),
       readable: [{ mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 }],
       fromOrigin: true,
-      grant: { token: Buffer.from('sealed'), validForMs: 1_000 },
+      grant: { token: Buffer.from('sealed'), endsAtMs: expect.closeTo(askedAtMs + 1_000, -3) },
     });
     expect(tier.manifestQuestions[0]).toMatchObject({
       target: { registry: 'registry.test', repository: 'org/app' },
@@ -42,15 +50,18 @@ describe('TierClient', () => {
       accept: ['a/b', 'c/d'],
       withContent: true,
       grant: Buffer.from('mine'),
+      authorization: authorization.header,
+      form: 'FORM_PATH',
     });
-    const blob = await client.openBlob(PLACE, DIGEST, { grant: new Uint8Array(), statOnly: true });
+    const blob = await client.openBlob(CALLER, DIGEST, { grant: new Uint8Array(), statOnly: true });
     expect(blob).toEqual({
       sizeBytes: 7,
       readUrl: new URL('http://127.0.0.1:1/x'),
       fromOrigin: true,
       grant: undefined,
     });
-    expect(tier.blobQuestions[0]).toMatchObject({ digest: DIGEST, statOnly: true });
+    const nobody = { authorization: '', form: 'FORM_NS' };
+    expect(tier.blobQuestions[0]).toMatchObject({ digest: DIGEST, statOnly: true, ...nobody });
   });
 
   test.each(ERROR_CODES.map((code) => [code]))('passes %s on as it is', async (code) => {
@@ -60,7 +71,7 @@ describe('TierClient', () => {
       },
     });
     using client = new TierClient(tier.address);
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({
       code,
       message: 'said by the tier',
       denied: true,
@@ -73,14 +84,14 @@ describe('TierClient', () => {
   ])('throws when the answer has %s', async (_name, answer) => {
     await using tier = await scriptedTier({ resolveManifest: () => answer });
     using client = new TierClient(tier.address);
-    const asking = client.resolveManifest(PLACE, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
+    const asking = client.resolveManifest(CALLER, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
     await expect(asking).rejects.toBeInstanceOf(OciError);
   });
 
   test('takes an answer whose URL is none as one without URL', async () => {
     await using tier = await scriptedTier({ openBlob: () => ({ size: 7, readUrl: 'nonsense' }) });
     using client = new TierClient(tier.address);
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).resolves.toMatchObject({ readUrl: undefined });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).resolves.toMatchObject({ readUrl: undefined });
   });
 
   test('says UNAVAILABLE at once when nobody listens', async () => {
@@ -90,7 +101,7 @@ describe('TierClient', () => {
     using client = new TierClient({ host: '127.0.0.1', port });
     for (let time = 1; time <= 3; time += 1) {
       const startedAt = performance.now();
-      await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       expect(performance.now() - startedAt).toBeLessThan(500);
     }
   });
@@ -102,7 +113,7 @@ describe('TierClient', () => {
     await using server = await scripted(script);
     using client = new TierClient({ host: '127.0.0.1', port: server.port }, { deadlineMs: 300 });
     const startedAt = performance.now();
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
 
@@ -115,7 +126,7 @@ describe('TierClient', () => {
       },
     });
     using client = new TierClient(tier.address, { deadlineMs: 200 });
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     over.abort();
   });
 });

@@ -64,7 +64,7 @@ describe.each(open)('a public image of %s', (_name, kind) => {
   test('costs no more than the answer no, when it is not there', async () => {
     await using it = await housed(kind);
     const missing = { ...it.place, repository: 'library/none' };
-    await expect(pull({ mirror: it.house.mirror, ...missing })).rejects.toThrow('HEAD of v1: 404');
+    await expect(pull({ mirror: it.house.mirror, ...missing })).rejects.toThrow(/HEAD of v1: 40[14]/); // or a challenge, where it may be closed
     expect(it.counted.count({ method: 'GET', repository: missing.repository })).toBe(0);
   });
 });
