@@ -11,16 +11,21 @@ import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/o
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Caller, Grants } from './grants.ts';
-import type { Reader, Relay, RelayedBlob } from './relay.ts';
-import type { TierClient } from './tier-client.ts';
+import type { Redirects } from './redirects.ts';
+import { NOTHING, type Reader, type Relay, type RelayedBlob } from './relay.ts';
+import type { TierQuestions } from './tier-client.ts';
 
 export interface AgentSourceOptions {
-  readonly tier: TierClient;
+  readonly tier: TierQuestions;
   readonly store: ContentStore;
   readonly grants: Grants;
   readonly admission: Admission;
   readonly relay: Relay;
   readonly fills: Fills;
+  /** Absent: everything is relayed. */
+  readonly redirects?: Redirects;
+  /** The node's disk cannot be read; the tier is asked instead. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
@@ -72,17 +77,17 @@ export class AgentSource implements OciSource {
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { store, relay, admission, fills } = this.#options;
+    const { relay, admission, fills, redirects } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
     const reader = this.#readerOf(request);
     if (reader.grants.readable(digest)) {
-      const stored = await store.open(digest);
+      const stored = await this.#openStored(digest);
       if (stored) return fromContent(stored, 'node-hit');
     }
     const located = await relay.locate(reader, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await store.open(digest);
+    const stored = await this.#openStored(digest);
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
@@ -91,6 +96,10 @@ export class AgentSource implements OciSource {
     if (keep) fills.start(blob);
     const filling = await fills.follow(digest, range.start);
     if (filling) return this.#following(filling, blob, outcome);
+    const { readUrl } = located;
+    // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
+    const isCommitted = !located.fromOrigin;
+    if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
       sizeBytes,
@@ -103,6 +112,15 @@ export class AgentSource implements OciSource {
   #readerOf({ registry, repository, authorization, form }: Caller): Reader {
     const caller = { registry, repository, authorization, form };
     return { caller, grants: this.#options.grants.of(caller) };
+  }
+
+  async #openStored(digest: Digest): Promise<Content | undefined> {
+    try {
+      return await this.#options.store.open(digest);
+    } catch (error) {
+      this.#options.storeFailed(OciError.from(error));
+      return undefined;
+    }
   }
 
   /** Reads along with a fill; when that fails (the disk is full, say), goes on from the tier where it stopped. */
@@ -143,6 +161,16 @@ function fromContent(content: Content, outcome: Origin): BlobAnswer {
     outcome,
     chunks: (range, options) => content.chunks(range, options),
     [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+  };
+}
+
+function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
+  return {
+    sizeBytes,
+    outcome: 'tier-hit',
+    redirect,
+    chunks: () => NOTHING,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 

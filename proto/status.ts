@@ -12,6 +12,7 @@ const GRPC_STATUS: Record<ErrorCode, status> = {
   NAME_UNKNOWN: status.NOT_FOUND,
   MANIFEST_UNKNOWN: status.NOT_FOUND,
   BLOB_UNKNOWN: status.NOT_FOUND,
+  ENDPOINT_UNKNOWN: status.UNIMPLEMENTED,
   UNSUPPORTED: status.UNIMPLEMENTED,
   INTERNAL: status.INTERNAL,
   CORRUPT: status.DATA_LOSS,
@@ -42,6 +43,18 @@ export function fromGrpcError(reason: unknown): OciError {
   const challenge = reason.metadata.get(CHALLENGE).map((line) => line.toString('latin1'));
   const denied = reason.metadata.get(DENIED)[0] === 'true';
   return new OciError(code, reason.details, { denied, ...(challenge.length > 0 && { challenge }) });
+}
+
+/** What a call fails with whose connection was given up before it could be sent. */
+export function connectionClosed(): ServiceError {
+  const details = 'the connection is closed';
+  return Object.assign(new Error(details), { code: status.CANCELLED, details, metadata: new Metadata() });
+}
+
+/** Did the transport fail, so that the same can be asked of another replica? Not when the time for an answer is over. */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof OciError ? error.cause : undefined;
+  return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
 }
 
 function isServiceError(reason: unknown): reason is ServiceError {

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ensureDebianTools } from './lab/debian-tools.ts';
 import { installPackages } from './lab/debian.ts';
 import { ensureImages } from './lab/images.ts';
 import { cacheDir, logsDir, repositoryRoot } from './lab/paths.ts';
@@ -39,6 +40,7 @@ async function main(): Promise<number> {
   await mkdir(cacheDir, { recursive: true });
   await rm(logsDir, { recursive: true, force: true });
   await installPackages(say);
+  await ensureDebianTools(say);
   await buildTools(say);
   await ensureImages(say);
   const vitest = join(repositoryRoot, 'node_modules/vitest/vitest.mjs');

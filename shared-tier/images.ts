@@ -83,7 +83,8 @@ export class Images {
       this.#learn(visit, manifest);
       for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
-      const readable = named.filter(({ digest }) => this.#canServe(visit.place, digest));
+      const all = await Promise.all(named.map(({ digest }) => this.#readable(visit.place, digest)));
+      const readable = all.filter((each) => each !== undefined);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }
@@ -108,13 +109,13 @@ export class Images {
       const { place } = visit;
       let endsAtMs = this.#rightEnd(visit, digest);
       const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
-      let stored = isGranted ? await this.#stored(place, digest) : undefined;
+      let stored = isGranted ? await this.#openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
       const isFetchTheProof = endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
       if (endsAtMs === 0 && !isFetchTheProof) {
         ({ endsAtMs } = await this.#prove(visit, digest));
-        stored = await this.#stored(place, digest);
+        stored = await this.#openable(place, digest);
       }
       this.#assertBlob(digest, place);
       this.#options.fetches.assertTrusted(place.registry, digest);
@@ -126,9 +127,9 @@ export class Images {
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
   async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    const { records, store, fetches } = this.#options;
-    const stored = records.has(place.registry, digest) ? await store.open(digest) : undefined;
-    return stored ?? (await fetches.find(place.registry, digest)?.follow());
+    return (
+      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
+    );
   }
 
   /** What is already known of the reference, and proved. */
@@ -208,9 +209,28 @@ export class Images {
     return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
   }
 
-  #canServe(place: Place, digest: Digest): boolean {
-    const { records } = this.#options;
-    return records.has(place.registry, digest) && records.holds(place, digest) !== undefined;
+  /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
+  async #openable(place: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
+    await using content = await this.#openStored(place, digest);
+    return content && { sizeBytes: content.sizeBytes };
+  }
+
+  async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
+    const { records, store, notKept } = this.#options;
+    if (!records.has(registry, digest)) return undefined;
+    try {
+      return await store.open(digest);
+    } catch (error) {
+      notKept(OciError.from(error));
+      return undefined;
+    }
+  }
+
+  /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
+  async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
+    const mediaType = this.#options.records.holds(place, digest);
+    const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
+    return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */

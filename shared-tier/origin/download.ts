@@ -8,10 +8,8 @@ import type { Repository } from '../../oci/reference.ts';
 import { ANONYMOUS, type Credential } from './credential.ts';
 import type { Pace } from './pace.ts';
 import type { BlobBody, RegistryClient } from './registry-client.ts';
-import { SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
-/** Connections that one blob uses at once. */
-const PARALLEL = 6;
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
@@ -106,7 +104,7 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
     } catch (error) {
       body?.cancel();
       signal.throwIfAborted();
-      const isBroken = OciError.from(error).code === 'UNAVAILABLE';
+      const isBroken = OciError.from(error).code === 'UNAVAILABLE' && !ingest.failure;
       breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
       if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
       await delay(50 * 2 ** breaks, undefined, { signal });

@@ -6,18 +6,15 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { type DiskStoreOptions } from '../../content/disk-store.ts';
 import { digestOf } from '../../oci/digest.ts';
 import type { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { diskStore, filesIn, read } from '../content/fixtures.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const MIB = 1024 * 1024;
 const BYTES = readBytes(generatedBlob(10 * MIB));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
-const CALLER = { ...PLACE, form: 'ns', authorization: undefined } as const;
 const READER = { caller: CALLER, grants: new Grants().of(CALLER) };
 
 const whole: Script = (socket, request) => {

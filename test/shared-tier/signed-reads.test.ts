@@ -116,6 +116,16 @@ describe('a signed read', () => {
     expect((await reading).error).toBeUndefined();
   });
 
+  test('is known to have begun from its beginning on, and no other one is', async () => {
+    await using it = await readsOf({ stallAt: 2 * MIB }, false);
+    const [url, other] = [it.url(), it.url()];
+    const begun = async (read: string): Promise<number> => (await ask(read.replace('/read/', '/begun/'))).status;
+    expect([await begun(url), await begun(other)]).toEqual([404, 404]);
+    await readSocket(url, 1_000);
+    expect([await begun(url), await begun(other)]).toEqual([204, 404]);
+    expect(await begun(it.url(-1))).toBe(404);
+  });
+
   test('whose reader hangs up holds nothing any more', async () => {
     await using it = await readsOf({ stallAt: 2 * MIB }, false);
     await readSocket(it.url(), 1_000);
