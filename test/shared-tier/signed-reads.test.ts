@@ -65,6 +65,11 @@ function good(): ReadClaims {
   return { registry: REGISTRY, digest, method: 'GET', endsAtMs: Date.now() + 60_000 };
 }
 
+/** 204 or 404. */
+async function begun(url: string): Promise<number> {
+  return (await ask(url.replace('/read/', '/begun/'))).status;
+}
+
 describe('a signed read', () => {
   test('gives all bytes, with their length', async () => {
     await using it = await readsOf();
@@ -119,7 +124,6 @@ describe('a signed read', () => {
   test('is known to have begun from its beginning on, and no other one is', async () => {
     await using it = await readsOf({ stallAt: 2 * MIB }, false);
     const [url, other] = [it.url(), it.url()];
-    const begun = async (read: string): Promise<number> => (await ask(read.replace('/read/', '/begun/'))).status;
     expect([await begun(url), await begun(other)]).toEqual([404, 404]);
     await readSocket(url, 1_000);
     expect([await begun(url), await begun(other)]).toEqual([204, 404]);
