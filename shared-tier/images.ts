@@ -174,6 +174,8 @@ export class Images {
     const { registry } = visit.client;
     const rights = visit.rights;
     if (known) return await this.#manifests.read(registry, rights, known);
+    const isProved = reference.kind === 'digest' && visit.objectEnd(reference.digest) > 0;
+    if (isProved && withContent) return await this.#manifests.fetch(registry, rights, reference, accept);
     const { digest, mediaType, sizeBytes } = await this.#resolve(visit, reference, accept);
     // Registries without a digest header on HEAD: only the bytes tell.
     if (digest === undefined) return await this.#manifests.fetch(registry, rights, reference, accept);
