@@ -93,7 +93,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
   );
   const grants = new Grants();
   const connect = material && connectSecure({ material, serviceName, failed });
-  const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), grants, pool, connect });
+  const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), pool, connect });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
   const redirects = starting.use(new Redirects({ hasBegun, switchedOff: events.redirectsOff }));
   const source = new AgentSource({

@@ -3,7 +3,7 @@ import type { Chunk, Chunks } from '../content/chunk.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { Grants, Place } from './grants.ts';
+import type { Caller, CallersGrants } from './grants.ts';
 import type { ReadPeer } from './replica.ts';
 import type { TierBlob, TierQuestions } from './tier-client.ts';
 import type { ConnectTier } from './tier-connect.ts';
@@ -13,15 +13,19 @@ export interface RelayOptions {
   readonly tier: TierQuestions;
   /** Who serves a URL of the tier's; a read of an unknown one has only its own limits. */
   readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
-  readonly grants: Grants;
   readonly pool: BufferPool;
   /** How reads are connected; plain if absent. */
   readonly connect?: ConnectTier | undefined;
 }
 
-/** A blob that the tier has said may be read, and where. */
-export interface RelayedBlob {
-  readonly place: Place;
+/** On whose behalf a blob is read: it is asked for again when a read breaks. */
+export interface Reader {
+  readonly caller: Caller;
+  readonly grants: CallersGrants;
+}
+
+/** A blob that the tier has said this reader may read, and where. */
+export interface RelayedBlob extends Reader {
   readonly digest: Digest;
   readonly located: TierBlob;
 }
@@ -38,11 +42,10 @@ export class Relay {
   }
 
   /** Asks the tier where the blob can be read, and learns what it allows. @throws OciError what the tier says */
-  async locate(place: Place, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
-    const { tier, grants } = this.#options;
-    const blob = await tier.openBlob(place, digest, { grant: grants.token(place), statOnly });
+  async locate({ caller, grants }: Reader, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
+    const blob = await this.#options.tier.openBlob(caller, digest, { grant: grants.token, statOnly });
     const descriptor = { mediaType: 'application/octet-stream', digest, sizeBytes: blob.sizeBytes };
-    grants.learn(place, blob.grant, [descriptor]);
+    grants.learn(blob.grant, [descriptor]);
     return blob;
   }
 
@@ -89,9 +92,9 @@ export class Relay {
     }
   }
 
-  async #locateAgain({ place, digest, located }: RelayedBlob): Promise<TierBlob> {
-    const again = await this.locate(place, digest, { statOnly: false });
-    if (again.sizeBytes !== located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
+  async #locateAgain(blob: RelayedBlob): Promise<TierBlob> {
+    const again = await this.locate(blob, blob.digest, { statOnly: false });
+    if (again.sizeBytes !== blob.located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
     return again;
   }
 

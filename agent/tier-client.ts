@@ -11,7 +11,7 @@ import type { SharedTierClient } from '../proto/generated/circ/v1/SharedTier.ts'
 import { loadServices } from '../proto/load.ts';
 import { connectionClosed, fromGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
-import type { Grant, Place } from './grants.ts';
+import type { Caller, Grant } from './grants.ts';
 import { NO_CREDENTIALS, type TierCredentials } from './tier-credentials.ts';
 import { checkHealth, isServing, watchHealth } from './tier-health.ts';
 
@@ -90,17 +90,18 @@ export class TierClient implements Disposable {
   }
 
   async resolveManifest(
-    target: Place,
+    caller: Caller,
     reference: Reference,
     { accept, withContent, grant }: { accept: readonly string[]; withContent: boolean; grant: Uint8Array },
   ): Promise<TierManifest> {
     const request = {
-      target,
+      ...toWire(caller),
       reference: formatReference(reference),
       accept: [...accept],
       withContent,
       grant: Buffer.from(grant),
     };
+    const askedAtMs = Date.now();
     const answer = await this.#ask<ResolveManifestResponse__Output>((metadata, options, callback) =>
       this.#client.resolveManifest(request, metadata, options, callback),
     );
@@ -109,17 +110,18 @@ export class TierClient implements Disposable {
       content: answer.content,
       readable: answer.readable.map(fromWire),
       fromOrigin: answer.fromOrigin,
-      grant: grantFromWire(answer.grant),
+      grant: grantFromWire(answer.grant, askedAtMs),
     };
   }
 
   /** @param statOnly begins no fetch; then there is no URL */
   async openBlob(
-    target: Place,
+    caller: Caller,
     digest: Digest,
     { grant, statOnly }: { grant: Uint8Array; statOnly: boolean },
   ): Promise<TierBlob> {
-    const request = { target, digest, grant: Buffer.from(grant), statOnly };
+    const request = { ...toWire(caller), digest, grant: Buffer.from(grant), statOnly };
+    const askedAtMs = Date.now();
     const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) =>
       this.#client.openBlob(request, metadata, options, callback),
     );
@@ -128,7 +130,7 @@ export class TierClient implements Disposable {
       sizeBytes: size,
       readUrl: URL.canParse(readUrl) ? new URL(readUrl) : undefined,
       fromOrigin,
-      grant: grantFromWire(answer.grant),
+      grant: grantFromWire(answer.grant, askedAtMs),
     };
   }
 
@@ -172,6 +174,13 @@ function fromWire(descriptor: Descriptor__Output | null): Descriptor {
   return { mediaType, digest: parseDigest(digest), sizeBytes: size };
 }
 
-function grantFromWire(grant: Grant__Output | null): Grant | undefined {
-  return grant && grant.token.length > 0 ? { token: grant.token, validForMs: grant.validForMs } : undefined;
+/** The answer was given after it was asked for: counted from then, the end cannot be later than the tier meant it. */
+function grantFromWire(grant: Grant__Output | null, askedAtMs: number): Grant | undefined {
+  return grant && grant.token.length > 0 ? { token: grant.token, endsAtMs: askedAtMs + grant.validForMs } : undefined;
+}
+
+const FORMS = { ns: 'FORM_NS', path: 'FORM_PATH', default: 'FORM_DEFAULT' } as const;
+
+function toWire({ registry, repository, authorization, form }: Caller) {
+  return { target: { registry, repository }, authorization: authorization?.header ?? '', form: FORMS[form] };
 }

@@ -61,7 +61,7 @@ export function createOciServer({ source: slow, names, challenge, tls, report }:
       switch (request.kind) {
         case 'ping':
           if (challenge !== undefined && raw.headers.authorization === undefined) {
-            throw new OciError('UNAUTHORIZED', 'credentials are taken here', { challenge });
+            throw new OciError('UNAUTHORIZED', 'credentials are taken here', { challenge: [challenge] });
           }
           exchange.outcome = 'node-hit';
           exchange.send(200, { 'content-type': 'application/json' }, Buffer.from('{}'));

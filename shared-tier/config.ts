@@ -18,6 +18,7 @@ import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/
 import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
 import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
+import { readCredentials } from './origin/operator-credential.ts';
 
 export interface TierConfig {
   readonly grpcListen: Address;
@@ -85,10 +86,13 @@ export function readTierConfig(env: Env): TierConfig {
 
   const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
-  for (const [registry, { ca }] of origins.registries) {
-    if (ca === undefined) continue;
-    const pem = problems.attempt(`CIRC_ORIGINS: registries.${registry}.ca`, () => readFileSync(ca, 'utf8'));
+  for (const [registry, { ca, credentialsFile, endpoint = new URL(`https://${registry}`) }] of origins.registries) {
+    const name = `CIRC_ORIGINS: registries.${registry}`;
+    const pem = ca === undefined ? ca : problems.attempt(`${name}.ca`, () => readFileSync(ca, 'utf8'));
     if (pem !== undefined) cas.set(registry, pem);
+    if (credentialsFile !== undefined) {
+      problems.attempt(`${name}.credentialsFile`, () => readCredentials(credentialsFile, { registry, endpoint }));
+    }
   }
   problems.throwIfAny();
 

@@ -7,7 +7,7 @@ import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
-import type { ObserveOrigin } from './origin/origin-http.ts';
+import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
@@ -20,6 +20,8 @@ export interface TierEvents {
   readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
+  readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
+  readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
 /** What the gauges show. */
@@ -45,7 +47,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const proofs = new Counter({
     name: 'circ_proofs_total',
-    help: 'HEAD requests by which origins were asked whether a caller may read something',
+    help: 'Questions to origins whether a caller may read something, with what that takes of tokens and redirects',
     labelNames: ['result'],
     registers,
   });
@@ -90,10 +92,10 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   const warned = new Set<Registry>();
 
   return {
-    origin: ({ origin, kind, method, status }) => {
-      originRequests.inc({ origin: origin.label, kind, status });
-      if (method === 'HEAD')
-        proofs.inc({ result: status === 200 ? 'yes' : status >= 400 && status <= 404 ? 'no' : 'unknown' });
+    origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
+    proof: (result) => proofs.inc({ result }),
+    credentialsFailed: (registry, error) => {
+      log.warn({ registry, err: error }, "the operator's credentials cannot be read; those read before stay in use");
     },
     fetch: {
       received: ({ origin }, bytes) => originBytes.inc({ origin: origin.label }, bytes),

@@ -12,6 +12,11 @@ import { startStatusServer } from '../service/status-server.ts';
 import { tlsEvents } from '../service/tls-events.ts';
 import { TlsMaterial } from '../service/tls-material.ts';
 import { type Address, formatAddress } from '../service/units.ts';
+import { Access } from './access/access.ts';
+import { Callers } from './access/caller.ts';
+import { type GrantClaims, Grants } from './access/grants.ts';
+import { Proofs } from './access/proofs.ts';
+import { PublicPlaces } from './access/public-places.ts';
 import { callerCheck } from './callers/caller-check.ts';
 import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
@@ -23,7 +28,6 @@ import { Images } from './images.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { type GrantClaims, Proofs } from './proofs.ts';
 import { Records } from './records.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -77,13 +81,22 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       proxy: config.origins.proxy,
       observe: events.origin,
       refused: events.privateAddress,
+      credentialsFailed: events.credentialsFailed,
     }),
   );
   const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
-  const images = new Images({ clients, proofs, store, records, fetches, notKept: events.notKept });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
+    failed: events.notKept,
+  });
+  starting.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
+  const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -118,9 +131,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
-      proofs,
       reads,
-      readTtlMs: config.grantTtlMs,
       report: events.question,
       credentials:
         material &&

@@ -7,6 +7,7 @@ import { Relay } from '../../agent/relay.ts';
 import { TierClient } from '../../agent/tier-client.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import type { DiskStoreOptions } from '../../content/disk-store.ts';
+import type { Authorization } from '../../oci/authorization.ts';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { RangeRequest } from '../../oci/range.ts';
@@ -29,15 +30,16 @@ const GRANT = { token: Buffer.from('sealed'), validForMs: 60_000 };
 const LAYER = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: DIGEST, size: BYTES.length };
 const NAMED = { mediaType: MANIFEST_TYPE, digest: MANIFEST_DIGEST, size: MANIFEST.length };
 
-function blobRequest(range?: RangeRequest, repository = 'org/app'): BlobRequest {
+function blobRequest(range?: RangeRequest, repository = 'org/app', authorization?: Authorization): BlobRequest {
   const place = { registry: REGISTRY, repository: parseRepository(repository, REGISTRY) };
-  return { kind: 'blob', ...place, form: 'ns', digest: DIGEST, range };
+  return { kind: 'blob', ...place, form: 'ns', authorization, digest: DIGEST, range };
 }
 
-function manifestRequest(by: Digest | 'v1'): ManifestRequest {
+function manifestRequest(by: Digest | 'v1', authorization?: Authorization): ManifestRequest {
   const reference = by === 'v1' ? ({ kind: 'tag', tag: 'v1' } as const) : ({ kind: 'digest', digest: by } as const);
   const { registry, repository, form } = blobRequest();
-  return { kind: 'manifest', registry, repository, form, reference, accept: [], ifNoneMatch: [], range: undefined };
+  const target = { registry, repository, form, authorization };
+  return { kind: 'manifest', ...target, reference, accept: [], ifNoneMatch: [], range: undefined };
 }
 
 async function agent(admit: AdmissionPolicy, options: Partial<DiskStoreOptions> = {}) {
@@ -64,7 +66,7 @@ async function agent(admit: AdmissionPolicy, options: Partial<DiskStoreOptions> 
   );
   const client = parts.use(new TierClient(tier.address));
   const grants = new Grants();
-  const relay = new Relay({ tier: client, grants, pool: disk.pool });
+  const relay = new Relay({ tier: client, pool: disk.pool });
   const failures: OciError[] = [];
   const fills = parts.use(new Fills({ store: disk.store, relay, failed: (_digest, error) => failures.push(error) }));
   const admission = new Admission(admit);

@@ -6,17 +6,16 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { type DiskStoreOptions } from '../../content/disk-store.ts';
 import { digestOf } from '../../oci/digest.ts';
 import type { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { diskStore, filesIn, read } from '../content/fixtures.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const MIB = 1024 * 1024;
 const BYTES = readBytes(generatedBlob(10 * MIB));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
+const READER = { caller: CALLER, grants: new Grants().of(CALLER) };
 
 const whole: Script = (socket, request) => {
   const { first, last } = rangeIn(request);
@@ -30,11 +29,11 @@ async function filling(script: Script, options: Partial<DiskStoreOptions> = {}) 
   const reads = parts.use(await scripted(script));
   const tier = parts.use(await scriptedTier({ openBlob: () => ({ size: BYTES.length, readUrl: reads.url.href }) }));
   const client = parts.use(new TierClient(tier.address));
-  const relay = new Relay({ tier: client, grants: new Grants(), pool: disk.pool });
+  const relay = new Relay({ tier: client, pool: disk.pool });
   const failures: OciError[] = [];
   const fills = parts.use(new Fills({ store: disk.store, relay, failed: (_digest, error) => failures.push(error) }));
-  const located = await relay.locate(PLACE, DIGEST, { statOnly: false });
-  const blob: RelayedBlob = { place: PLACE, digest: DIGEST, located };
+  const located = await relay.locate(READER, DIGEST, { statOnly: false });
+  const blob: RelayedBlob = { ...READER, digest: DIGEST, located };
   const all = parts.move();
   return { ...disk, reads, relay, failures, fills, blob, [Symbol.asyncDispose]: () => all[Symbol.asyncDispose]() };
 }

@@ -6,7 +6,8 @@ import { takeClock } from '../support/house-clock.ts';
 import { scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
 import { blackHole } from '../support/house-wire.ts';
-import { DIGEST, DIGESTS, PLACE, TAG, replicas } from './replicas-fixture.ts';
+import { CALLER } from './fixtures.ts';
+import { DIGEST, DIGESTS, TAG, replicas } from './replicas-fixture.ts';
 
 const firstOf = (key: string, hosts: Iterable<string>): string | undefined =>
   rankFor(key, [...hosts], (host) => host)[0];
@@ -25,7 +26,7 @@ describe('Replicas', () => {
     const hosts = [...it.tiers.keys()];
     for (const digest of DIGESTS) expect(await it.askFor(digest)).toBe(firstOf(digest, hosts));
     for (let time = 1; time <= 3; time += 1) {
-      await it.replicas.resolveManifest(PLACE, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
+      await it.replicas.resolveManifest(CALLER, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
     }
     const preferred = firstOf('registry.test/org/app', hosts) ?? '';
     expect(it.at(preferred).manifestQuestions).toHaveLength(3);

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Caller } from '../../agent/grants.ts';
 import { TierClient } from '../../agent/tier-client.ts';
 import { tierCredentials } from '../../agent/tier-credentials.ts';
 import { distrustIn } from '../../agent/tier-trust.ts';
@@ -16,7 +17,12 @@ import { tmpDir } from '../support/tmp-dir.ts';
 const [ca, otherCa] = [new TestCa(), new TestCa('another CA')];
 const SERVICE = 'tier.test';
 const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
+const CALLER: Caller = {
+  registry: REGISTRY,
+  repository: parseRepository('org/app', REGISTRY),
+  form: 'ns',
+  authorization: undefined,
+};
 
 /** A tier with this certificate, and an agent that has these files and looks for this name. */
 async function between(
@@ -44,7 +50,7 @@ async function between(
     failures,
     client,
     ask: async (of: TierClient) =>
-      (await of.openBlob(PLACE, digestOf(Buffer.from('a')), { grant: new Uint8Array(), statOnly: true })).sizeBytes,
+      (await of.openBlob(CALLER, digestOf(Buffer.from('a')), { grant: new Uint8Array(), statOnly: true })).sizeBytes,
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }
@@ -78,7 +84,7 @@ describe('an agent with a CA', () => {
     await using tls = await testMaterial({ ca: ca.pem });
     const credentials = tierCredentials({ material: tls.material, serviceName: SERVICE, token: undefined });
     using client = new TierClient(tier.address, { credentials });
-    const asking = client.openBlob(PLACE, digestOf(Buffer.from('a')), { grant: new Uint8Array(), statOnly: true });
+    const asking = client.openBlob(CALLER, digestOf(Buffer.from('a')), { grant: new Uint8Array(), statOnly: true });
     await expect(asking).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(tier.blobQuestions).toEqual([]);
   });

@@ -28,14 +28,12 @@ async function serverOf(options: TierOptions = {}) {
     await GrpcServer.start({
       listen: { host: '127.0.0.1', port: 0 },
       images: tier.images,
-      proofs: tier.proofs,
       reads: new SignedReads({
         images: tier.images,
         seal: new Seal(Buffer.alloc(32), 'read'),
         advertise: () => 'replica.test:5061',
         report: () => undefined,
       }),
-      readTtlMs: 60_000,
       report: (method, _ms, error) => reports.push([method, error]),
     }),
   );
