@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { OciError } from '../oci/error.ts';
 import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
@@ -99,6 +99,7 @@ export class Replicas implements TierQuestions, Disposable {
         return { replica, answer: await replica.ask(client, question) };
       } catch (error) {
         if (!isUnanswered(error)) throw error;
+        await nextTurn(); // the health stream has broken with it, and the replica knows by then
       }
     }
   }
