@@ -20,6 +20,12 @@ function replaced(value: unknown, from: string, to: string): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, replaced(each, from, to)]));
 }
 
+/** Is the text anywhere in the message, as text or as bytes? */
+function mentions(value: unknown, text: string): boolean {
+  if (typeof value === 'string' || Buffer.isBuffer(value)) return value.includes(text);
+  return typeof value === 'object' && value !== null && Object.values(value).some((each) => mentions(each, text));
+}
+
 function withCredential(
   { request, metadata, credential }: Sample,
   other: string,
@@ -42,10 +48,9 @@ async function samples(tenants: Tenants): Promise<Sample[]> {
     expect((await fetch(url, { headers })).status).toBe(200);
   }
   const token = credential.replace('Bearer ', '');
-  const said = tap.heard.filter(({ request, metadata, response }) => {
-    const text = JSON.stringify([replaced(request, token, '<credential>'), metadata.getMap()]);
-    return response !== undefined && (text.includes('<credential>') || text.includes(token));
-  });
+  const said = tap.heard.filter(
+    ({ request, metadata, response }) => response !== undefined && mentions([request, metadata.getMap()], token),
+  );
   expect(said.length, 'the credential reaches the tier in some field').toBeGreaterThan(0);
   const { grant } = said.at(-1)?.response ?? {};
   const { token: sealed } = (grant ?? {}) as { token?: Buffer };
