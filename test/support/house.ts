@@ -146,6 +146,13 @@ export class House implements AsyncDisposable {
     return urlOf({ mirror: this.mirror, registry: REGISTRY, repository }, kind, reference);
   }
 
+  /** `http://host:port` of the status listeners of agent and tier. */
+  get statusUrls(): readonly string[] {
+    return [started(this.#agent).status, started(this.#tier).status].map(
+      (address) => `http://${formatAddress(address)}`,
+    );
+  }
+
   async agentMetrics(): Promise<Scrape> {
     return await scrape(formatAddress(started(this.#agent).status));
   }
@@ -185,7 +192,7 @@ export class House implements AsyncDisposable {
   }
 
   #logger(part: string) {
-    return pino({ level: 'debug' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
+    return pino({ level: 'trace' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
   }
 }
 

@@ -64,7 +64,8 @@ describe.each(kinds)('a private image of %s', (_name, kind) => {
   test('stays closed to who has none, or another, after it was cached', async () => {
     await using it = await housed(kind);
     await pullAs(it.at, it.secret);
-    await expect(pullAs(it.at)).rejects.toThrow('HEAD of v1: 401');
+    // A registry that gives everybody a token makes the client come with one that is good for nothing.
+    await expect(pullAs(it.at)).rejects.toThrow(/HEAD of v1: 40[14]/);
     const authorization = (await login(it.at, it.secret)) ?? '';
     const answers = await Promise.all(
       [OTHER, MISSING].flatMap((repository) => [
