@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytesBlob, generatedBlob, readBytes } from '../support/blobs.ts';
 import { authorize, type Secret } from '../support/containerd-auth.ts';
-import { pull } from '../support/house-client.ts';
+import { download, pull, urlOf } from '../support/house-client.ts';
 import { REGISTRY } from '../support/house.ts';
 import type { Answer } from '../support/origin-client.ts';
 import { type AddedImage, MEDIA_TYPES, toWire } from '../support/origin-content.ts';
@@ -88,6 +88,24 @@ describe('a registry in the hand of an attacker', () => {
     expect(answers.filter(({ bytes, leaks }) => leaks || bytes > 1_000).map(({ status }) => status)).toEqual([]);
     expect(answers.filter(({ status, bytes }) => status < 300 && bytes > 0)).toEqual([]);
     expect(evil.count({ method: 'GET', digest: layer?.digest ?? '' })).toBeGreaterThan(0);
+  });
+
+  test("that begins to answer for A's blob and never goes on gets nothing of the copy on A's node", async () => {
+    await using it = await withEvil();
+    const { evil, cached, house, layer } = it;
+    const digest = cached.layers[0]?.digest ?? '';
+    await evil.addBlob(MALLORY, layer); // so that length and digest are right; not one right byte is delivered
+    evil.when({ kind: 'blob', method: 'GET' }, { lie: 0, stallAt: 1 });
+    for (const door of [house.mirror, house.tierUrl]) {
+      const url = urlOf({ mirror: door, registry: EVIL, repository: MALLORY }, 'blobs', digest);
+      const pieces: Buffer[] = [];
+      const received = await download(url, {
+        signal: AbortSignal.timeout(2_000),
+        onPiece: (piece) => pieces.push(piece),
+      });
+      expect(received.bytes).toBeLessThanOrEqual(1);
+      expect(Buffer.concat(pieces).equals(readBytes(layer, 0, 1))).toBe(false);
+    }
   });
 
   test("whose own manifest names A's blobs gets them only if it delivers them itself", async () => {
