@@ -145,7 +145,7 @@ describe('by its digest alone', () => {
 });
 
 describe('the agent of the node where A has just pulled', () => {
-  test('gives B nothing while it serves A, a hundred times in turn', async () => {
+  test('gives B nothing while it serves A, fifty times at once', async () => {
     await using tenants = await startTenants();
     const { house, at, cached, token, layer } = tenants;
     const [alice, bob] = [await token(ALICE, CACHED), await token(BOB, CACHED)];
