@@ -84,6 +84,20 @@ describe('the configuration of the shared tier', () => {
     expect(problemsOf({ ...LOOPBACK, CIRC_ORIGINS: origins }).join('\n')).toContain('registries.a.test.ca');
   });
 
+  test('tells of credentials of the operator that cannot be read, and nothing of what they say', async () => {
+    await using dir = await tmpDir();
+    const [origins, file] = [join(dir.path, 'origins.yaml'), join(dir.path, 'credentials.json')];
+    await writeFile(origins, `registries: {a.test: {credentialsFile: ${file}}}`);
+    for (const text of [undefined, 'top-secret', '{"username":"top-secret"}']) {
+      if (text !== undefined) await writeFile(file, text);
+      const problems = problemsOf({ ...LOOPBACK, CIRC_ORIGINS: origins }).join('\n');
+      expect(problems).toMatch(/registries\.a\.test\.credentialsFile: expected a file with/);
+      expect(problems).not.toContain('top-secret');
+    }
+    await writeFile(file, '{"username":"u","password":"p"}');
+    expect(problemsOf({ ...LOOPBACK, CIRC_ORIGINS: origins })).toEqual([]);
+  });
+
   test('lets listeners beyond loopback be only when it is told to', () => {
     const env = { CIRC_TIER_GRPC_LISTEN: '0.0.0.0:5060', CIRC_TIER_HTTP_LISTEN: '[::]:5061' };
     expect(problemsOf(env)).toHaveLength(3);
