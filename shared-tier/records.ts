@@ -1,9 +1,10 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { Layout } from '../content/layout.ts';
 import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
 import type { Registry, Repository } from '../oci/reference.ts';
+import { RecordFiles } from './record-files.ts';
 
 /** A repository of an origin. */
 export interface Place {
@@ -54,13 +55,12 @@ export interface Records {
 /** Records in files beside a store in a directory: all of them in memory, for one process. */
 export class FileRecords implements Records {
   readonly #layout: Layout;
-  readonly #failed: (error: unknown) => void;
+  readonly #files: RecordFiles;
   readonly #records = new Map<Digest, Record>();
-  readonly #writing = new Map<Digest, Promise<void>>();
 
   private constructor(layout: Layout, failed: (error: unknown) => void) {
     this.#layout = layout;
-    this.#failed = failed;
+    this.#files = new RecordFiles(() => layout.temporary(), failed);
   }
 
   /**
@@ -113,33 +113,11 @@ export class FileRecords implements Records {
   }
 
   async settled(): Promise<void> {
-    await Promise.all(this.#writing.values());
+    await this.#files.settled();
   }
 
-  /** Writes of one digest follow each other; each writes what is true when its turn comes. */
   #write(digest: Digest): void {
-    const before = this.#writing.get(digest);
-    const writing = (before ?? Promise.resolve())
-      .then(() => this.#writeNow(digest))
-      // In memory it is right; after a restart the content is fetched again. That is worth a line, not an outage.
-      .catch(this.#failed)
-      .finally(() => {
-        if (this.#writing.get(digest) === writing) this.#writing.delete(digest);
-      });
-    this.#writing.set(digest, writing);
-  }
-
-  async #writeNow(digest: Digest): Promise<void> {
-    const path = this.#path(digest);
-    const record = this.#records.get(digest);
-    if (!record) {
-      await rm(path, { force: true });
-      return;
-    }
-    const temporary = this.#layout.temporary();
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, JSON.stringify(record));
-    await rename(temporary, path);
+    this.#files.write(this.#path(digest), () => this.#records.get(digest));
   }
 
   #path(digest: Digest): string {
