@@ -1,7 +1,5 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
-import { DirectoryLock } from '../content/directory-lock.ts';
-import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
@@ -28,9 +26,9 @@ import { Images } from './images.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { FileRecords } from './records.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { openStore } from './store/choose-store.ts';
 import { tierSource } from './tier-source.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
@@ -46,7 +44,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const metrics = new MetricsRegistry();
   const events = tierEvents(log, metrics, {
     fetchesInFlight: () => fetches.count,
-    storeBytes: () => store.usage.bytes,
+    storeBytes: () => kept.usedBytes(),
   });
   if (config.insecure) {
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
@@ -56,22 +54,16 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
-  starting.use(DirectoryLock.take(config.storeDirectory));
-  const pool = new BufferPool();
-  const hasher = starting.use(new Hasher());
-  let records: FileRecords | undefined;
-  const store = await DiskStore.open({
-    directory: config.storeDirectory,
-    capacityBytes: config.storeBytes,
-    pool,
-    hasher,
-    onEvict: (digest, reason) => {
-      records?.forget(digest); // without: opening the store made room already
-      events.evicted(digest, reason);
-    },
-  });
-  records = await FileRecords.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
-  starting.defer(() => records.settled());
+  const kept = starting.use(
+    await openStore(config.store, {
+      pool: new BufferPool(),
+      hasher: starting.use(new Hasher()),
+      urlLifeMs: config.grantTtlMs,
+      evicted: events.evicted,
+      failed: events.notKept,
+    }),
+  );
+  const { store, records, layout } = kept;
 
   // Where they come from.
   const clients = starting.use(
@@ -88,7 +80,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
 
   // Who may have them: proof → store → fetch.
   const publicPlaces = await PublicPlaces.open({
-    layout: store.layout,
+    layout,
     isEnabled: config.origins.whenOriginIsDown === 'serve-public',
     failed: events.notKept,
   });
@@ -115,6 +107,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     seal: new Seal<ReadClaims>(config.masterKey, 'read'),
     advertise: () => formatAddress(config.advertise ?? reachable(http)),
     scheme: material ? 'https' : 'http',
+    presign: async ({ registry }, digest, validForMs) =>
+      (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
     report: events.read,
   });
   const oci = createOciServer({
@@ -141,6 +135,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   );
   const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
 
+  kept.startCollecting(async () => ALONE);
+
   const running = starting.move();
   return {
     http,
@@ -149,6 +145,9 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
 }
+
+/** Without leases every replica believes that it is its turn: then they do the same work, and do no harm. */
+const ALONE = { lost: new AbortController().signal, [Symbol.asyncDispose]: () => Promise.resolve() };
 
 /** Without an advertised address only this machine can be meant. */
 function reachable({ host, port }: Address): Address {

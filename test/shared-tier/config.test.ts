@@ -27,8 +27,7 @@ describe('the configuration of the shared tier', () => {
   test('has the defaults of the contract', () => {
     expect(readTierConfig(LOOPBACK)).toMatchObject({
       statusListen: { host: '0.0.0.0', port: 5062 },
-      storeDirectory: '/var/lib/circ/tier',
-      storeBytes: 200 * 2 ** 30,
+      store: { kind: 'disk', directory: '/var/lib/circ/tier', capacityBytes: 200 * 2 ** 30 },
       grantTtlMs: 60_000,
       insecure: false,
       logLevel: 'info',
@@ -40,7 +39,7 @@ describe('the configuration of the shared tier', () => {
     const problems = problemsOf({
       CIRC_TIER_GRPC_LISTEN: 'nonsense',
       CIRC_TIER_HTTP_LISTEN: '0.0.0.0:5061',
-      CIRC_TIER_STORE: 's3://bucket',
+      CIRC_TIER_STORE: 's3:/bucket',
       CIRC_TIER_STORE_SIZE: 'much',
       CIRC_TIER_LEASES: 'zookeeper',
       CIRC_TIER_KEY_FILE: '/no/such/file',

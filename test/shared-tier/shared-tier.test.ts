@@ -20,9 +20,10 @@ async function tierOver(directory: string, origin: { url: string }, storeBytes: 
     CIRC_TIER_HTTP_LISTEN: anywhere,
     CIRC_TIER_STATUS_LISTEN: anywhere,
     CIRC_TIER_STORE: `file://${directory}`,
+    CIRC_TIER_STORE_SIZE: `${storeBytes}`,
   });
   const origins = parseOriginsFile(JSON.stringify({ registries: { [REGISTRY]: { endpoint: origin.url } } }));
-  return await startSharedTier({ ...config, origins, storeBytes }, pino({ level: 'silent' }));
+  return await startSharedTier({ ...config, origins }, pino({ level: 'silent' }));
 }
 
 async function files(directory: string, part: string): Promise<number> {
