@@ -54,7 +54,7 @@ describe('the place of the store', () => {
     '/var/lib',
     '',
   ])('cannot be %j', (text) => {
-    expect(() => parseStore(text)).toThrow();
+    expect(() => parseStore(text)).toThrow(Error);
   });
 });
 
