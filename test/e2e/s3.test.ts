@@ -83,10 +83,17 @@ describe('versitygw', () => {
   test('has no upload any more that the collector found abandoned', async () => {
     await using it = await replica();
     const { bytes } = sample(6 * MIB);
-    const read = async function* () {
+    const halted = async function* () {
       yield { bytes: bytes.subarray(0, 5 * MIB), release: () => undefined };
     };
-    const upload = new Upload({ ...it, key: 'v1/blobs/x', sizeBytes: 6 * MIB, slots: new Slots(1), read, ...PART });
+    const upload = new Upload({
+      ...it,
+      key: 'v1/blobs/x',
+      sizeBytes: 6 * MIB,
+      slots: new Slots(1),
+      read: halted,
+      ...PART,
+    });
     upload.advance(() => true);
     const uploads = async () => (await Array.fromAsync(openUploads(it.bucket))).length;
     await expect.poll(uploads, { timeout: 10_000 }).toBe(1);
