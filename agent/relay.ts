@@ -6,6 +6,7 @@ import type { ByteRange } from '../oci/range.ts';
 import type { Caller, CallersGrants } from './grants.ts';
 import type { ReadPeer } from './replica.ts';
 import type { TierBlob, TierQuestions } from './tier-client.ts';
+import type { ConnectTier } from './tier-connect.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
@@ -13,6 +14,8 @@ export interface RelayOptions {
   /** Who serves a URL of the tier's; a read of an unknown one has only its own limits. */
   readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
   readonly pool: BufferPool;
+  /** How reads are connected; plain if absent. */
+  readonly connect?: ConnectTier | undefined;
 }
 
 /** On whose behalf a blob is read: it is asked for again when a read breaks. */
@@ -98,8 +101,8 @@ export class Relay {
   async #read({ readUrl }: TierBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
     if (!readUrl) throw unusable();
     if (range.start === range.end) return NOTHING;
-    const { pool, peerOf } = this.#options;
-    return await openTierRead(readUrl, range, { pool, signal, peer: peerOf?.(readUrl) });
+    const { pool, peerOf, connect } = this.#options;
+    return await openTierRead(readUrl, range, { pool, connect, signal, peer: peerOf?.(readUrl) });
   }
 }
 

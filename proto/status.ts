@@ -57,6 +57,7 @@ export function isUnanswered(error: unknown): boolean {
   return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
 }
 
-function isServiceError(reason: unknown): reason is ServiceError {
+/** An answer of gRPC itself, or of what is under it. */
+export function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }

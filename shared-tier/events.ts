@@ -5,6 +5,7 @@ import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
+import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
@@ -16,6 +17,7 @@ export interface TierEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
   readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
@@ -73,6 +75,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  const callersRefused = new Counter({
+    name: 'circ_callers_refused_total',
+    help: 'gRPC calls without an identity that is let in (unauthorized), or whose identity could not be checked',
+    labelNames: ['result'],
+    registers,
+  });
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'Content or records that could not be stored; they were served all the same if possible',
@@ -117,6 +125,13 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       const facts = { method, ms: Math.round(durationMs * 10) / 10 };
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
+    },
+    callerRefused: ({ code, message, cause }, peer) => {
+      callersRefused.inc({ result: code.toLowerCase() });
+      const address = peer.replace(/:\d+$/, '');
+      seldom.happened(`caller ${address}: ${message}`, (times) => {
+        log.warn({ peer: address, code, reason: message, times, err: cause }, 'caller refused');
+      });
     },
     notKept: (error) => {
       notKept.inc();

@@ -26,6 +26,8 @@ export interface SignedReadsOptions {
   readonly seal: Seal<ReadClaims>;
   /** `host:port` at which agents reach this replica. */
   readonly advertise: () => string;
+  /** What this replica's HTTP speaks. */
+  readonly scheme?: 'http' | 'https';
   readonly report: (report: ReadReport) => void;
 }
 
@@ -50,9 +52,9 @@ export class SignedReads {
 
   /** @param validForMs the read must begin within it */
   url(registry: Registry, digest: Digest, validForMs: number): string {
-    const { seal, advertise } = this.#options;
+    const { seal, advertise, scheme = 'http' } = this.#options;
     const claims: ReadClaims = { registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs };
-    return `http://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
+    return `${scheme}://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
   }
 
   /** Adds the routes to the tier's HTTP server. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ReadPeer } from '../../agent/replica.ts';
 import type { Caller } from '../../agent/grants.ts';
+import type { ConnectTier } from '../../agent/tier-connect.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
@@ -50,6 +51,7 @@ export interface Reading {
   readonly signal?: AbortSignal;
   readonly pool?: BufferPool;
   readonly peer?: ReadPeer;
+  readonly connect?: ConnectTier;
   readonly headMs?: number;
   readonly silenceMs?: number;
 }

@@ -22,7 +22,7 @@ export async function replicas(
     const host = `127.0.0.${index + 2}`;
     const tier = await scriptedTier(
       { openBlob: () => ({ size: index, readUrl: `http://${host}:1/x` }), ...answers },
-      { host, port },
+      { listen: { host, port } },
     );
     ({ port } = tier.address);
     tiers.set(host, parts.use(tier));

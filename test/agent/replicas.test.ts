@@ -105,7 +105,10 @@ describe('Replicas', () => {
     const startedAt = performance.now();
     await expect(it.askFor()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - startedAt).toBeLessThan(200);
-    await using back = await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.2:1/x' }) }, address);
+    await using back = await scriptedTier(
+      { openBlob: () => ({ readUrl: 'http://127.0.0.2:1/x' }) },
+      { listen: address },
+    );
     await it.until('healthy', 1);
     expect(await it.askFor()).toBe('127.0.0.2');
     expect(back.blobQuestions).toHaveLength(1);
@@ -119,7 +122,10 @@ describe('Replicas', () => {
     const { address } = it.at('127.0.0.2');
     it.at('127.0.0.2').answers.openBlob = async () => {
       await it.at('127.0.0.2')[Symbol.asyncDispose]();
-      it.tiers.set('127.0.0.2', await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.8:1/x' }) }, address));
+      it.tiers.set(
+        '127.0.0.2',
+        await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.8:1/x' }) }, { listen: address }),
+      );
       return {};
     };
     expect(await it.askFor()).toBe('127.0.0.8');
