@@ -5,7 +5,7 @@ import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
-import type { Reference } from '../oci/reference.ts';
+import type { Reference, Registry } from '../oci/reference.ts';
 import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
 import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
 import type { Admission } from './admission.ts';
@@ -36,8 +36,8 @@ const STOPPED = new Set<string>(['UNAVAILABLE', 'BLOB_UNKNOWN', 'UNAUTHORIZED'])
 /** What the node answers: what it may and has itself, else what the shared tier says. */
 export class AgentSource implements OciSource {
   readonly #options: AgentSourceOptions;
-  /** Manifests are small and asked for often; a grant decides who sees them, as with everything else. */
-  readonly #manifests = new LRUCache<Digest, Uint8Array>({
+  /** By registry and digest: what one has delivered tells nothing of what another has. A grant decides who sees it. */
+  readonly #manifests = new LRUCache<string, Uint8Array>({
     maxSize: MANIFEST_MEMORY_BYTES,
     sizeCalculation: (content) => content.length + 100,
   });
@@ -51,7 +51,7 @@ export class AgentSource implements OciSource {
     const { caller, grants } = this.#readerOf(request);
     if (reference.kind === 'digest') {
       const descriptor = grants.readable(reference.digest);
-      const content = this.#manifests.get(reference.digest);
+      const content = this.#manifests.get(manifestKey(request.registry, reference.digest));
       const isManifest = descriptor && isManifestMediaType(descriptor.mediaType);
       if (isManifest && (content || !withContent))
         return { descriptor, outcome: 'node-hit', ...(content && { content }) };
@@ -63,7 +63,7 @@ export class AgentSource implements OciSource {
     grants.learn(grant, [descriptor, ...readable]);
     const outcome = outcomeOf(fromOrigin);
     if (!withContent) return { descriptor, outcome };
-    this.#manifests.set(descriptor.digest, content);
+    this.#manifests.set(manifestKey(request.registry, descriptor.digest), content);
     return { descriptor, outcome, content };
   }
 
@@ -87,18 +87,19 @@ export class AgentSource implements OciSource {
     }
     const located = await relay.locate(reader, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await this.#openStored(digest);
+    // The node may have these bytes of another registry: they are this one's as well once the tier has had them from it.
+    const isCommitted = !located.fromOrigin;
+    const stored = isCommitted ? await this.#openStored(digest) : undefined;
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
     const range = request.range ? resolveRange(request.range, sizeBytes) : { start: 0, end: sizeBytes };
     const blob = { ...reader, digest, located };
     if (keep) fills.start(blob);
-    const filling = await fills.follow(digest, range.start);
+    const filling = await fills.follow(blob, range.start);
     if (filling) return this.#following(filling, blob, outcome);
     const { readUrl } = located;
     // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
-    const isCommitted = !located.fromOrigin;
     if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
@@ -146,6 +147,10 @@ export class AgentSource implements OciSource {
       [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
     };
   }
+}
+
+function manifestKey(registry: Registry, digest: Digest): string {
+  return `${registry} ${digest}`;
 }
 
 /** A manifest is small, kept in memory under its digest, and the root of all that is pulled: it is hashed here too. */

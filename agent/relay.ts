@@ -41,11 +41,16 @@ export class Relay {
     this.#options = options;
   }
 
-  /** Asks the tier where the blob can be read, and learns what it allows. @throws OciError what the tier says */
+  /**
+   * Asks the tier where the blob can be read, and learns what it allows. What is still to come from the registry is not
+   * learnt as readable: the node may have the same bytes of another registry, which tell nothing of what this one has.
+   *
+   * @throws OciError what the tier says
+   */
   async locate({ caller, grants }: Reader, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
     const blob = await this.#options.tier.openBlob(caller, digest, { grant: grants.token, statOnly });
     const descriptor = { mediaType: 'application/octet-stream', digest, sizeBytes: blob.sizeBytes };
-    grants.learn(blob.grant, [descriptor]);
+    grants.learn(blob.grant, blob.fromOrigin ? [] : [descriptor]);
     return blob;
   }
 

@@ -154,6 +154,13 @@ export class House implements AsyncDisposable {
     return urlOf({ mirror: this.mirror, registry: REGISTRY, repository }, kind, reference);
   }
 
+  /** `http://host:port` of the status listeners of agent and tier. */
+  get statusUrls(): readonly string[] {
+    return [started(this.#agent).status, started(this.#tier).status].map(
+      (address) => `http://${formatAddress(address)}`,
+    );
+  }
+
   async agentMetrics(): Promise<Scrape> {
     return await scrape(formatAddress(started(this.#agent).status));
   }
@@ -193,7 +200,7 @@ export class House implements AsyncDisposable {
   }
 
   #logger(part: string) {
-    return pino({ level: 'debug' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
+    return pino({ level: 'trace' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
   }
 }
 

@@ -1,77 +1,141 @@
 import { describe, expect, test } from 'vitest';
-import { MANIFEST_MEDIA_TYPES } from '../../../oci/descriptor.ts';
-import { type Secret, authorize, basic } from '../../support/containerd-auth.ts';
-import { urlOf } from '../../support/house-client.ts';
+import { generatedBlob, readBytes } from '../../support/blobs.ts';
+import { basic } from '../../support/containerd-auth.ts';
+import { login, pullAs } from '../../support/house-login.ts';
+import { pull, urlOf } from '../../support/house-client.ts';
 import { startHouse } from '../../support/house.ts';
 import { ask } from '../../support/origin-client.ts';
 import { REGISTRIES } from '../../support/registries/all.ts';
-import { OTHER, PRIVATE, stocked } from '../../support/registries/fixtures.ts';
+import { MISSING, OTHER, PRIVATE, PUBLIC, stocked } from '../../support/registries/fixtures.ts';
 import type { RegistryKind } from '../../support/registries/registry.ts';
 
-const closed = REGISTRIES.filter(({ user }) => user !== undefined).map((kind) => [kind.name, kind] as const);
-const LAYER = Buffer.alloc(100_000, 'layer');
-/** Refused: by the mirror, or already by the token service, which makes the client give the mirror up. */
-const REFUSED = [404, 0];
-const accept = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ');
+const LAYER = Buffer.from(readBytes(generatedBlob(300_000)));
+const kinds = REGISTRIES.filter(({ user }) => user !== undefined).map((kind) => [kind.name, kind] as const);
 
-async function housed(kind: RegistryKind) {
+/** A registry with private images, a house that reaches it, and a secret that opens one of them. */
+async function housed(kind: RegistryKind, tier: Record<string, string> = {}) {
   const running = new AsyncDisposableStack();
-  const stock = running.use(await stocked(kind, LAYER));
-  const house = running.use(await startHouse({ registries: { [kind.name]: stock.registry } }));
-  const { secret } = stock;
-  if (!secret) throw new Error('this registry has no private images');
-
-  /** Status of a request as containerd makes it: bare, then with what the challenge leads to. */
-  const asContainerd = async (repository: string, path: string, by: Secret = secret): Promise<[number, number]> => {
-    const url = `${house.mirror}/v2/${repository}/${path}?ns=${kind.name}`;
-    const bare = await ask(url, { headers: { accept } });
-    if (bare.status !== 401) return [bare.status, bare.status];
-    const { authorization } = await authorize(bare.headers['www-authenticate'], repository, by);
-    if (authorization === undefined) return [bare.status, 0];
-    return [bare.status, (await ask(url, { headers: { accept, authorization } })).status];
+  const it = running.use(await stocked(kind, LAYER));
+  const { registry } = it;
+  const house = running.use(await startHouse({ registries: { [kind.name]: registry }, tier }));
+  const at = { mirror: house.mirror, registry: kind.name, repository: PRIVATE, reference: 'v1' };
+  const { tokenServer, origin } = registry.hosts;
+  return {
+    ...it,
+    secret: it.secret ?? { user: '', password: '' },
+    house,
+    at,
+    tokens: tokenServer?.authority ?? origin.tokens,
+    /** What the registry itself says to a bare request. */
+    challenge: async (repository: string) => {
+      const answer = await ask(`${registry.url}/v2/${repository}/manifests/v1`, { method: 'HEAD' });
+      return answer.headers['www-authenticate'];
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
-  /** The same as podman makes it: with the secret itself, and the registry in the path. */
-  const asPodman = async (repository: string, reference: string, by: Secret = secret): Promise<number> => {
-    const place = { mirror: house.tierUrl, registry: kind.name, repository, path: true };
-    const isDigest = reference.includes(':');
-    const url = urlOf(place, isDigest ? 'blobs' : 'manifests', reference);
-    return (await ask(url, { headers: { accept, authorization: basic(by) } })).status;
-  };
-  return { ...stock, house, asContainerd, asPodman, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-describe.each(closed)('a private image of %s', (_name, kind) => {
-  test('is given to who may read it, by ns and by path, and to nobody else, cached or not', async () => {
+describe.each(kinds)('a private image of %s', (_name, kind) => {
+  test("is asked for with the registry's own challenge, byte for byte", async () => {
     await using it = await housed(kind);
-    const stranger = { user: it.secret?.user ?? '', password: 'guessed' };
-    const blob = `blobs/${it.layer}`;
-    // Nothing is cached yet.
-    expect(REFUSED).toContain((await it.asContainerd(OTHER, 'manifests/v1'))[1]);
-    expect(await it.asPodman(OTHER, 'v1')).toBe(404);
-    expect(await it.asPodman(OTHER, it.layer)).toBe(404);
-    expect(await it.asPodman(PRIVATE, 'v1', stranger)).toBe(404);
-    // Now somebody who may read it does.
-    expect(await it.asContainerd(PRIVATE, 'manifests/v1')).toEqual([401, 200]);
-    expect(await it.asContainerd(PRIVATE, blob)).toEqual([401, 200]);
-    expect(await it.asPodman(PRIVATE, 'v1')).toBe(200);
-    expect(await it.asPodman(PRIVATE, it.layer)).toBe(200);
-    // The same layer is in the other repository as well, and now it is cached.
-    expect(REFUSED).toContain((await it.asContainerd(OTHER, 'manifests/v1'))[1]);
-    expect(REFUSED).toContain((await it.asContainerd(OTHER, blob))[1]);
-    expect(await it.asPodman(OTHER, it.layer)).toBe(404);
-    expect(await it.asPodman(PRIVATE, 'v1', stranger)).toBe(404);
-    expect(await it.asPodman(PRIVATE, it.layer, stranger)).toBe(404);
+    const challenge = await it.challenge(PRIVATE);
+    for (const mirror of [it.house.mirror, it.house.tierUrl]) {
+      for (const method of ['HEAD', 'GET']) {
+        const answer = await ask(urlOf({ ...it.at, mirror }, 'manifests', 'v1'), { method });
+        expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, challenge]);
+      }
+      const blob = await ask(urlOf({ ...it.at, mirror }, 'blobs', it.layer));
+      expect([blob.status, blob.headers['www-authenticate']]).toEqual([401, challenge]);
+    }
   });
 
-  test('is fetched once for all who may read it', async () => {
+  test('is pulled by who has the secret, each byte once, and no credential leaves for another host', async () => {
     await using it = await housed(kind);
-    for (let time = 1; time <= 2; time += 1) {
-      await it.asContainerd(PRIVATE, 'manifests/v1');
-      await Promise.all(Array.from({ length: 4 }, () => it.asContainerd(PRIVATE, `blobs/${it.layer}`)));
-      await it.asPodman(PRIVATE, it.layer);
+    for (let time = 1; time <= 3; time += 1) {
+      expect((await pullAs(it.at, it.secret)).blobs).toHaveLength(2);
     }
-    // A proof by GET, where HEAD is of no use, costs a byte.
-    expect(it.registry.bodyBytes(it.layer) - LAYER.length).toBeLessThanOrEqual(10);
-    expect(JSON.stringify(it.house.log)).not.toContain(it.secret?.password);
+    expect(it.registry.bodyBytes(it.layer)).toBe(LAYER.length);
+    const { origin, store } = it.registry.hosts;
+    expect(origin.count({ kind: 'manifest', method: 'GET', repository: PRIVATE, status: 200 })).toBe(1);
+    expect(origin.count({ kind: 'manifest', method: 'HEAD', repository: PRIVATE, status: 200 })).toBeLessThanOrEqual(6);
+    expect(store?.requests.filter(({ headers }) => headers.authorization !== undefined) ?? []).toEqual([]);
+  });
+
+  test('stays closed to who has none, or another, after it was cached', async () => {
+    await using it = await housed(kind);
+    await pullAs(it.at, it.secret);
+    // A registry that gives everybody a token makes the client come with one that is good for nothing.
+    await expect(pullAs(it.at)).rejects.toThrow(/HEAD of v1: 40[14]/);
+    const authorization = (await login(it.at, it.secret)) ?? '';
+    const answers = await Promise.all(
+      [OTHER, MISSING].flatMap((repository) => [
+        ask(urlOf({ ...it.at, repository }, 'manifests', 'v1'), { headers: { authorization } }),
+        ask(urlOf({ ...it.at, repository }, 'blobs', it.layer), { headers: { authorization } }),
+      ]),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404]);
+    const bodies = answers.map(({ body }) => body.toString());
+    expect(bodies.slice(0, 2)).toEqual(bodies.slice(2)); // nobody learns which of them is there
+  });
+
+  test('is not opened by a wrong secret, and a token that has ended is asked for again', async () => {
+    await using it = await housed(kind);
+    const authorization = (await login(it.at, it.secret)) ?? '';
+    it.tokens.revokeAll();
+    const isBasic = authorization.startsWith('Basic ');
+    const wrong = isBasic ? basic({ user: it.secret.user, password: 'yesterday' }) : authorization;
+    const answer = await ask(urlOf(it.at, 'manifests', 'v1'), { headers: { authorization: wrong } });
+    const own = await ask(`${it.registry.url}/v2/${PRIVATE}/manifests/v1`, { headers: { authorization: wrong } });
+    const isTold = own.headers['www-authenticate']?.includes('error="invalid_token"') === true;
+    // Without error= the client would repeat the same token; with it, it fetches another one.
+    const challenge = answer.headers['www-authenticate'];
+    expect(isTold ? [answer.status, challenge] : [answer.status]).toEqual(
+      isTold ? [401, own.headers['www-authenticate']] : [404],
+    );
+    await expect(pullAs(it.at, it.secret)).resolves.toMatchObject({ manifests: [expect.any(String)] });
+  });
+
+  test('is pulled from the tier in the path form, with the secret as it is', async () => {
+    await using it = await housed(kind);
+    const at = { ...it.at, mirror: it.house.tierUrl, path: true };
+    const bare = await ask(urlOf(at, 'manifests', 'v1'), { method: 'HEAD' });
+    expect([bare.status, bare.headers['www-authenticate']?.startsWith('Basic ')]).toEqual([401, true]);
+    for (let time = 1; time <= 2; time += 1) {
+      expect((await pull({ ...at, authorization: basic(it.secret) })).blobs).toHaveLength(2);
+    }
+    expect(it.registry.bodyBytes(it.layer)).toBe(LAYER.length);
+    const wrong = basic({ ...it.secret, password: 'made up' });
+    await expect(pull({ ...at, authorization: wrong })).rejects.toThrow(/HEAD of v1: 40[14]/);
+    await expect(pull({ ...at, repository: OTHER, authorization: basic(it.secret) })).rejects.toThrow(
+      'HEAD of v1: 404',
+    );
+    const { store } = it.registry.hosts;
+    expect(store?.requests.filter(({ headers }) => headers.authorization !== undefined) ?? []).toEqual([]);
+  });
+
+  test('is refused as soon as the registry refuses it, where no proof is remembered', async () => {
+    await using it = await housed(kind, { CIRC_GRANT_TTL: '0s' });
+    const authorization = (await login(it.at, it.secret)) ?? '';
+    await pull({ ...it.at, authorization });
+    it.tokens.access.users.set(it.secret.user, { password: it.secret.password, repositories: [] });
+    it.tokens.revokeAll();
+    const urls = [urlOf(it.at, 'manifests', 'v1'), urlOf(it.at, 'blobs', it.layer)];
+    for (const url of urls) {
+      const { status, body } = await ask(url, { headers: { authorization } });
+      expect([401, 404]).toContain(status);
+      expect(body.includes(LAYER.subarray(0, 100))).toBe(false);
+    }
+    await expect(pullAs(it.at, it.secret)).rejects.toThrow(/HEAD of v1: 40[14]/);
+  });
+});
+
+describe.each(kinds.filter(([, { hasPublic }]) => hasPublic))('a public image of %s', (_name, kind) => {
+  test('is pulled with a secret as well as without one', async () => {
+    await using it = await housed(kind);
+    const at = { ...it.at, repository: PUBLIC };
+    await pullAs(at, it.secret);
+    await pull({ ...at, mirror: it.house.tierUrl, path: true, authorization: basic(it.secret) });
+    await pull(at);
+    expect(it.registry.bodyBytes(it.layer)).toBe(LAYER.length);
   });
 });
