@@ -4,8 +4,10 @@ import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
+import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
-import type { ObserveOrigin } from './origin/origin-http.ts';
+import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
@@ -15,8 +17,11 @@ export interface TierEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
+  readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
+  readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
 /** What the gauges show. */
@@ -42,7 +47,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const proofs = new Counter({
     name: 'circ_proofs_total',
-    help: 'HEAD requests by which origins were asked whether a caller may read something',
+    help: 'Questions to origins whether a caller may read something, with what that takes of tokens and redirects',
     labelNames: ['result'],
     registers,
   });
@@ -70,6 +75,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  const callersRefused = new Counter({
+    name: 'circ_callers_refused_total',
+    help: 'gRPC calls without an identity that is let in (unauthorized), or whose identity could not be checked',
+    labelNames: ['result'],
+    registers,
+  });
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'Content or records that could not be stored; they were served all the same if possible',
@@ -77,13 +88,14 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
   gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  const seldom = new Seldom();
   const warned = new Set<Registry>();
 
   return {
-    origin: ({ origin, kind, method, status }) => {
-      originRequests.inc({ origin: origin.label, kind, status });
-      if (method === 'HEAD')
-        proofs.inc({ result: status === 200 ? 'yes' : status >= 400 && status <= 404 ? 'no' : 'unknown' });
+    origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
+    proof: (result) => proofs.inc({ result }),
+    credentialsFailed: (registry, error) => {
+      log.warn({ registry, err: error }, "the operator's credentials cannot be read; those read before stay in use");
     },
     fetch: {
       received: ({ origin }, bytes) => originBytes.inc({ origin: origin.label }, bytes),
@@ -92,6 +104,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         const facts = { registry, repository, digest };
         if (!error) log.info(facts, 'fetched');
         else log.warn({ ...facts, code: error.code, reason: error.message, err: error.cause }, 'fetch failed');
+      },
+      notKept: ({ registry, repository }, digest, error) => {
+        fetches.inc({ result: 'not-kept' });
+        notKept.inc();
+        const facts = { registry, repository, digest, reason: error.message, err: error.cause };
+        log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
       },
     },
     evicted: (digest, reason) => {
@@ -108,9 +126,18 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
+    callerRefused: ({ code, message, cause }, peer) => {
+      callersRefused.inc({ result: code.toLowerCase() });
+      const address = peer.replace(/:\d+$/, '');
+      seldom.happened(`caller ${address}: ${message}`, (times) => {
+        log.warn({ peer: address, code, reason: message, times, err: cause }, 'caller refused');
+      });
+    },
     notKept: (error) => {
       notKept.inc();
-      log.error({ err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      seldom.happened(error instanceof Error ? error.message : '', (times) => {
+        log.error({ times, err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      });
     },
     privateAddress: (registry) => {
       if (warned.has(registry) || warned.size >= 1_000) return;

@@ -3,21 +3,32 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
+import { type Right, type Rights, SharedRights, firstAllowed, isRefusal } from './right.ts';
 import type { Slots } from './slots.ts';
 
 export interface FetchOptions {
-  readonly place: Place;
+  /** Of the caller that begins it. */
+  readonly rights: Rights;
   readonly digest: Digest;
-  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository'>;
+  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository' | 'credential'>;
   readonly store: ContentStore;
   readonly slots: Slots;
   /** A fetch that nobody follows goes on this long. */
   readonly lingerMs: number;
   /** After that, what has arrived is kept this long for somebody who comes back. */
   readonly parkMs: number;
-  /** Called once: when the content is committed (undefined), or with what ended the fetch. */
+  /** The content cannot be stored, and why; it is passed through from now on. Called at most once. */
+  readonly notKept: (error: OciError) => void;
+  /** Called once: when the content is committed, or nobody wants any more what was passed through; or with an error. */
   readonly ended: (error: OciError | undefined) => void;
+}
+
+/** What is known when the origin has answered. Without an ingest the store has no room for the content. */
+interface Opened {
+  readonly sizeBytes: number;
+  readonly ingest?: Ingest;
 }
 
 /** How long a caller waits for the origin's first byte. */
@@ -28,21 +39,33 @@ const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content 
 /**
  * The retrieval of one object from one origin, shared by all who want it. It begins with the first of them and does
  * not end with any of them: a client that hangs up takes nothing away from the others.
+ *
+ * It uses the credentials of who began it, until the origin refuses them in the middle of it; then those of the next one
+ * who waits for the same and has a right of its own. Nothing is fetched with credentials whose owners have all gone.
+ *
+ * When the store cannot take the content, before it comes or in the middle of it, the fetch goes on without the store:
+ * who reads from then on is passed through to the origin.
  */
 export class Fetch {
+  /** Where the origin is asked for it first. */
   readonly place: Place;
   readonly digest: Digest;
   readonly #options: FetchOptions;
-  #opened: Promise<Ingest>;
+  readonly #rights: SharedRights;
+  #opened: Promise<Opened>;
+  #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #state: 'running' | 'parked' | 'ended' = 'running';
   #followers = 0;
+  /** Ends what the followers read. */
+  #interrupt = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FetchOptions) {
     this.#options = options;
-    this.place = options.place;
+    this.#rights = new SharedRights(options.rights);
+    this.place = options.rights[0].place;
     this.digest = options.digest;
     this.#opened = this.#open();
     this.#opened.catch((error: unknown) => options.ended(OciError.from(error)));
@@ -55,22 +78,33 @@ export class Fetch {
     return { sizeBytes };
   }
 
-  /** A reader of the content while it arrives. Only after `opened`. */
+  /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */
+  join(right: Right): void {
+    this.#rights.join(right);
+  }
+
+  /** A reader of the content while it arrives. Only after `opened`. @throws OciError BLOB_UNKNOWN: open it again */
   async follow(): Promise<Content> {
-    const content = (await this.#opened).follow();
+    if (this.#rights.isEmpty) throw new OciError('BLOB_UNKNOWN', 'nobody waits for this content any more');
+    const { sizeBytes, ingest } = await this.#opened;
+    // The writer may not have noticed yet that the storage has failed.
+    if (ingest?.failure?.code === 'UNAVAILABLE' && this.#state !== 'ended') this.#pass(ingest.failure, sizeBytes);
+    const content = this.#passing ?? ingest?.follow();
+    if (!content) throw new OciError('UNAVAILABLE', 'this fetch has ended');
+    const { signal: interrupted } = this.#interrupt;
     this.#followers += 1;
     this.#attend();
     let isOpen = true;
     return {
-      digest: content.digest,
-      sizeBytes: content.sizeBytes,
-      chunks: (range, options) => content.chunks(range, options),
+      digest: this.digest,
+      sizeBytes,
+      chunks: (range, { signal }) => content.chunks(range, { signal: AbortSignal.any([signal, interrupted]) }),
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
         this.#followers -= 1;
         this.#attend();
-        await content[Symbol.asyncDispose]();
+        if (!(content instanceof PassThrough)) await content[Symbol.asyncDispose]();
       },
     };
   }
@@ -79,14 +113,14 @@ export class Fetch {
   async cancel(reason: OciError): Promise<void> {
     clearTimeout(this.#timer);
     this.#stop.abort(reason);
-    const ingest = await this.#opened.catch(() => undefined);
-    if (!ingest) return;
-    this.#fail(ingest, reason);
+    const opened = await this.#opened.catch(() => undefined);
+    if (!opened) return;
+    this.#fail(opened.ingest, reason);
     await this.#running;
-    await ingest[Symbol.asyncDispose]();
+    await opened.ingest?.[Symbol.asyncDispose]();
   }
 
-  async #open(): Promise<Ingest> {
+  async #open(): Promise<Opened> {
     const opening = new AbortController();
     const late = setTimeout(
       () => opening.abort(new OciError('UNAVAILABLE', 'the origin does not answer now')),
@@ -97,10 +131,17 @@ export class Fetch {
     let started: StartedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
-      started = await this.#startDownload(undefined, signal);
-      const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
-      this.#running = this.#run(started, ingest, slot);
-      return ingest;
+      // Only the caller that began it: the origin's first answer is an answer to that one.
+      started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
+      const { sizeBytes } = started;
+      const ingest = await this.#ingest(sizeBytes);
+      if (ingest) {
+        this.#running = this.#run(started, ingest, slot, this.#stop.signal);
+        return { sizeBytes, ingest };
+      }
+      started.cancel(); // each reader asks for itself
+      slot[Symbol.dispose]();
+      return { sizeBytes };
     } catch (error) {
       started?.cancel();
       slot?.[Symbol.dispose]();
@@ -110,19 +151,73 @@ export class Fetch {
     }
   }
 
-  async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<StartedDownload> {
-    const { download, place } = this.#options;
-    return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, missing);
+  /** Undefined when the store cannot take it. */
+  async #ingest(sizeBytes: number): Promise<Ingest | undefined> {
+    try {
+      return await this.#options.store.ingest(this.digest, sizeBytes);
+    } catch (error) {
+      const failure = OciError.from(error);
+      if (failure.code !== 'UNAVAILABLE') throw failure;
+      this.#pass(failure, sizeBytes);
+      return undefined;
+    }
   }
 
-  async #run(started: Pick<StartedDownload, 'into'>, ingest: Ingest, slot: Disposable): Promise<void> {
+  #pass(failure: OciError, sizeBytes: number): void {
+    if (this.#passing) return;
+    const { download, notKept } = this.#options;
+    this.#passing = new PassThrough({
+      ...download,
+      rights: () => this.#rights.all,
+      digest: this.digest,
+      sizeBytes,
+      signal: this.#stop.signal,
+      corrupt: (error) => this.#end(error),
+    });
+    notKept(failure);
+  }
+
+  async #startDownload(
+    { place: { repository }, credential }: Right,
+    missing: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<StartedDownload> {
+    const { download } = this.#options;
+    return await startDownload({ ...download, repository, credential, digest: this.digest, signal }, missing);
+  }
+
+  /** Begins to fetch what is missing, with the first right that the origin accepts; the others have ended. */
+  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Pick<StartedDownload, 'into' | 'cancel'>> {
+    const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
+    if (!missing) return NOTHING_MISSING;
+    return await this.#rights.use((right) => this.#startDownload(right, missing, signal));
+  }
+
+  async #run(
+    started: Pick<StartedDownload, 'into'>,
+    ingest: Ingest,
+    slot: Disposable,
+    signal: AbortSignal,
+  ): Promise<void> {
     this.#attend();
     try {
-      await started.into(ingest);
+      for (let download = started; ; download = await this.#continue(ingest, signal)) {
+        try {
+          await download.into(ingest);
+          break;
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          this.#rights.next();
+          if (this.#rights.isEmpty) throw error;
+        }
+      }
       await ingest.commit();
       this.#end(undefined);
     } catch (error) {
-      if (error !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
+      if (error === NOBODY_WAITS) return; // the ingest is kept for a while
+      if (isRefusal(error)) this.#suspend(ingest);
+      else if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
+      else this.#fail(ingest, error);
     } finally {
       slot[Symbol.dispose]();
     }
@@ -135,24 +230,42 @@ export class Fetch {
     this.#options.ended(error);
   }
 
-  #fail(ingest: Ingest, error: unknown): void {
-    ingest.abort(error);
+  #fail(ingest: Ingest | undefined, error: unknown): void {
+    ingest?.abort(error);
     this.#end(OciError.from(error));
   }
 
   /** Sets what happens next: nothing while there are readers, else stopping, and at last forgetting. */
   #attend(): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended' || (this.#state === 'parked' && this.#rights.isEmpty)) return;
     clearTimeout(this.#timer);
-    if (this.#state === 'parked') this.#resume();
+    if (this.#state === 'parked' && !this.#passing) this.#resume();
     else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
   }
 
   async #park(): Promise<void> {
     this.#state = 'parked';
+    this.#rights.clear(); // who comes back brings a right
     this.#stop.abort(NOBODY_WAITS);
-    const ingest = await this.#opened;
-    if (this.#state !== 'parked') return; // somebody came back meanwhile
+    if (this.#passing) {
+      this.#end(undefined);
+      return;
+    }
+    const { ingest } = await this.#opened;
+    if (this.#state === 'parked') this.#forgetLater(ingest); // else somebody came back meanwhile
+  }
+
+  /** No right is left. Who still reads must ask again, and goes on from here if the origin says yes. */
+  #suspend(ingest: Ingest): void {
+    clearTimeout(this.#timer);
+    this.#state = 'parked';
+    this.#rights.clear();
+    this.#interrupt.abort(new OciError('UNAVAILABLE', 'the right to fetch this content has ended'));
+    this.#interrupt = new AbortController();
+    this.#forgetLater(ingest);
+  }
+
+  #forgetLater(ingest: Ingest | undefined): void {
     this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
   }
 
@@ -165,21 +278,21 @@ export class Fetch {
   /** One writer after the other: what one of them has received the next one must not ask for again. */
   async #restart(before: Promise<void>, signal: AbortSignal): Promise<void> {
     await before;
-    const ingest = await this.#opened;
-    if (this.#state === 'ended') return; // the one before had everything already
-    const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
+    const { ingest } = await this.#opened;
+    if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     let slot: Disposable | undefined;
     let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
-      started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
+      started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {
       started?.cancel();
       slot?.[Symbol.dispose]();
-      if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
+      if (isRefusal(error)) this.#suspend(ingest);
+      else if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
     }
-    await this.#run(started, ingest, slot);
+    await this.#run(started, ingest, slot, signal);
   }
 }

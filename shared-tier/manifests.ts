@@ -7,7 +7,8 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { RegistryClient } from './origin/registry-client.ts';
-import type { Place, Records } from './records.ts';
+import { type Place, type Records, placeKey } from './records.ts';
+import { type Rights, firstAllowed, isRefusal } from './right.ts';
 import { SharedFlight } from './shared-flight.ts';
 
 /** A manifest whose bytes are verified. */
@@ -21,7 +22,7 @@ export interface Manifest {
 export interface ManifestsOptions {
   readonly store: ContentStore;
   readonly records: Records;
-  /** A manifest could not be kept; it was served all the same. */
+  /** A manifest could not be kept, or not be read; it was served all the same. */
   readonly notKept: (error: OciError) => void;
 }
 
@@ -36,35 +37,54 @@ export class Manifests {
     this.#options = options;
   }
 
-  /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
-  async read(client: RegistryClient, place: Place, digest: Digest, mediaType: string): Promise<Manifest> {
-    const { store, records } = this.#options;
+  /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, UNAUTHORIZED, CORRUPT, UNAVAILABLE */
+  async read(
+    client: RegistryClient,
+    rights: Rights,
+    { digest, mediaType }: Pick<Descriptor, 'digest' | 'mediaType'>,
+  ): Promise<Manifest> {
+    const { records } = this.#options;
+    const [{ place }] = rights;
     const heldAs = records.holds(place, digest);
-    if (heldAs === undefined || !records.has(place.registry, digest))
-      return await this.fetch(client, place, digest, [mediaType]);
-    await using stored = await store.open(digest);
-    if (!stored) return await this.fetch(client, place, digest, [mediaType]);
-    const range = { start: 0, end: stored.sizeBytes };
-    const content = await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) }));
-    return describe(content, digest, heldAs, false);
+    if (heldAs !== undefined && records.has(place.registry, digest)) {
+      const content = await this.#stored(digest);
+      if (content) return describe(content, digest, heldAs, false);
+    }
+    return await this.fetch(client, rights, digest, [mediaType]);
   }
 
   /** From the origin, by digest or (of registries that tell no digest) by tag. @throws as `read` */
   async fetch(
     client: RegistryClient,
-    place: Place,
+    rights: Rights,
     by: Digest | Reference,
     accept: readonly string[],
   ): Promise<Manifest> {
+    const [{ place }] = rights;
     const reference = typeof by === 'string' ? ({ kind: 'digest', digest: by } as const) : by;
     const name = reference.kind === 'digest' ? reference.digest : reference.tag;
-    return await this.#fetches.run(`${place.registry}/${place.repository} ${name} ${accept.join()}`, async () => {
+    const fetch = async (): Promise<Manifest> => {
       const signal = AbortSignal.timeout(FETCH_MS);
-      const { content, digest, mediaType } = await client.getManifest(place.repository, reference, { accept, signal });
+      const { content, digest, mediaType } = await firstAllowed(rights, ({ credential }) =>
+        client.getManifest(place.repository, reference, { accept, signal, credential }),
+      );
       const manifest = describe(content, digest, mediaType, true);
       await this.#keep(place, manifest);
       return manifest;
-    });
+    };
+    return await this.#fetches.run(`${placeKey(place)} ${name} ${accept.join()}`, fetch, isRefusal);
+  }
+
+  /** Undefined also when it cannot be read: the origin has it. */
+  async #stored(digest: Digest): Promise<Buffer | undefined> {
+    try {
+      await using stored = await this.#options.store.open(digest);
+      const range = { start: 0, end: stored?.sizeBytes ?? 0 };
+      return stored && (await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) })));
+    } catch (error) {
+      this.#options.notKept(OciError.from(error));
+      return undefined;
+    }
   }
 
   async #keep(place: Place, { descriptor: { digest, mediaType }, content }: Manifest): Promise<void> {

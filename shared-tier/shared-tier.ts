@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
+import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
@@ -8,16 +9,25 @@ import { createOciServer } from '../service/oci-server.ts';
 import { registryNames, unusedKeys } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
+import { tlsEvents } from '../service/tls-events.ts';
+import { TlsMaterial } from '../service/tls-material.ts';
 import { type Address, formatAddress } from '../service/units.ts';
+import { Access } from './access/access.ts';
+import { Callers } from './access/caller.ts';
+import { type GrantClaims, Grants } from './access/grants.ts';
+import { Proofs } from './access/proofs.ts';
+import { PublicPlaces } from './access/public-places.ts';
+import { callerCheck } from './callers/caller-check.ts';
+import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
 import { Fetches } from './fetches.ts';
+import { FollowingServerCredentials } from './grpc-credentials.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { type GrantClaims, Proofs } from './proofs.ts';
 import { Records } from './records.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -38,11 +48,15 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     fetchesInFlight: () => fetches.count,
     storeBytes: () => store.usage.bytes,
   });
-  if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
+  if (config.insecure) {
+    const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
+    log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
+  }
   const unused = unusedKeys(config.origins);
   if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
+  starting.use(DirectoryLock.take(config.storeDirectory));
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
   let records: Records | undefined;
@@ -67,25 +81,47 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       proxy: config.origins.proxy,
       observe: events.origin,
       refused: events.privateAddress,
+      credentialsFailed: events.credentialsFailed,
     }),
   );
   const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
-  const images = new Images({ clients, proofs, store, records, fetches, notKept: events.notKept });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
+    failed: events.notKept,
+  });
+  starting.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
+  const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
+
+  // Who may ask, and over what.
+  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
+  const material =
+    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
+  const check = await callerCheck(config.clients, async (audience) => {
+    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+    const { KubernetesApi } = await import('./kubernetes/api.ts');
+    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
+    return new TokenReviews({ api: starting.use(KubernetesApi.fromDefault()), audience });
+  });
 
   // How they are asked for.
   const reads = new SignedReads({
     images,
     seal: new Seal<ReadClaims>(config.masterKey, 'read'),
     advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    scheme: material ? 'https' : 'http',
     report: events.read,
   });
   const oci = createOciServer({
     source: tierSource(images),
     names: registryNames(config.origins),
     challenge: 'Basic realm="circ"',
+    tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   reads.register(oci);
@@ -95,10 +131,12 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
-      proofs,
       reads,
-      readTtlMs: config.grantTtlMs,
       report: events.question,
+      credentials:
+        material &&
+        starting.use(new FollowingServerCredentials(material, { asksForCertificate: config.clients.kind === 'mtls' })),
+      interceptors: [requireIdentity(check, events.callerRefused)],
     }),
   );
   const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));

@@ -22,6 +22,11 @@ export function blobUrl(base: string, digest: string): string {
   return `${base}/v2/${REPOSITORY}/blobs/${digest}?ns=${ORIGIN}`;
 }
 
+/** Where a manifest is read; as `blobUrl`. */
+export function manifestUrl(base: string, digest: string): string {
+  return `${base}/v2/${REPOSITORY}/manifests/${digest}?ns=${ORIGIN}`;
+}
+
 export interface CircOptions {
   /** Base URL. */
   readonly origin: string;

@@ -39,9 +39,10 @@ const NAMESPACES = { ctr: 'default', cri: 'k8s.io' } as const;
 export class Containerd implements AsyncDisposable {
   readonly daemon: Daemon;
   readonly version: ContainerdVersion;
+  /** Where it looks for hosts.toml files. */
+  readonly certsDir: string;
   readonly #namespace: Namespace;
   readonly #socket: string;
-  readonly #certsDir: string;
   readonly #cri: Cri;
 
   private constructor(daemon: Daemon, { namespace, directory, version = '2.4' }: ContainerdOptions) {
@@ -49,7 +50,7 @@ export class Containerd implements AsyncDisposable {
     this.version = version;
     this.#namespace = namespace;
     this.#socket = socketIn(directory);
-    this.#certsDir = certsDirIn(directory);
+    this.certsDir = certsDirIn(directory);
     this.#cri = new Cri(this.#socket);
   }
 
@@ -84,7 +85,7 @@ export class Containerd implements AsyncDisposable {
 
   /** Writes the hosts.toml of one registry, or of all others (`_default`). It is read anew at every pull. */
   async configureHost(registry: string, toml: string): Promise<void> {
-    const directory = join(this.#certsDir, registry);
+    const directory = join(this.certsDir, registry);
     await mkdir(directory, { recursive: true });
     await writeFile(join(directory, 'hosts.new'), toml);
     await rename(join(directory, 'hosts.new'), join(directory, 'hosts.toml'));
@@ -94,12 +95,12 @@ export class Containerd implements AsyncDisposable {
   async pull(reference: string, { platform, allPlatforms, local }: PullOptions = {}): Promise<void> {
     const which = allPlatforms ? ['--all-platforms'] : platform === undefined ? [] : ['--platform', platform];
     const how = local && hasTransferService(this.version) ? ['--local'] : [];
-    await this.ctr('images', 'pull', '--hosts-dir', this.#certsDir, ...how, ...which, reference);
+    await this.ctr('images', 'pull', '--hosts-dir', this.certsDir, ...how, ...which, reference);
   }
 
   /** Fetches what a reference names and everything below it, and unpacks nothing: what is no image. */
   async fetch(reference: string): Promise<void> {
-    await this.ctr('content', 'fetch', '--hosts-dir', this.#certsDir, reference);
+    await this.ctr('content', 'fetch', '--hosts-dir', this.certsDir, reference);
   }
 
   /** Pulls and unpacks an image as kubelet does, for this machine's platform. */

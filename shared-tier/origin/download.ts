@@ -5,18 +5,19 @@ import { OciError } from '../../oci/error.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ByteRange } from '../../oci/range.ts';
 import type { Repository } from '../../oci/reference.ts';
+import { ANONYMOUS, type Credential } from './credential.ts';
 import type { Pace } from './pace.ts';
 import type { BlobBody, RegistryClient } from './registry-client.ts';
-import { SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
-/** Connections that one blob uses at once. */
-const PARALLEL = 6;
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
 export interface DownloadOptions {
   readonly client: RegistryClient;
   readonly repository: Repository;
+  /** Whose right it is; anonymous unless given. */
+  readonly credential?: Credential;
   readonly digest: Digest;
   readonly pace: Pace | undefined;
   readonly signal: AbortSignal;
@@ -47,12 +48,12 @@ export async function startDownload(
   options: DownloadOptions,
   missing: ByteRange = { start: 0, end: Infinity },
 ): Promise<StartedDownload> {
-  const { client, repository, digest, signal } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS } = options;
   const from = missing.start;
   // Of a blob that is known to be large the first request is a segment like the others: all connections at once.
   const isLarge = (options.expectedBytes ?? 0) > SINGLE_REQUEST_BYTES;
   const range = { start: from, end: Math.min(missing.end, from + (isLarge ? SEGMENT_BYTES : SINGLE_REQUEST_BYTES)) };
-  const body = await client.getBlobFrom(repository, digest, range, { signal });
+  const body = await client.getBlobFrom(repository, digest, range, { signal, credential });
   const { sizeBytes } = body;
   return {
     sizeBytes,
@@ -89,12 +90,12 @@ async function fetchSegments(options: DownloadOptions, segments: Segments, inges
 
 /** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
 async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
-  const { client, repository, digest, signal } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS } = options;
   let body = begun;
   let breaks = 0;
   for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
     try {
-      body ??= await client.getBlob(repository, digest, gap, { signal });
+      body ??= await client.getBlob(repository, digest, gap, { signal, credential });
       if (body.sizeBytes !== ingest.sizeBytes)
         throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
       await write(options, body, gap, ingest);
@@ -103,7 +104,7 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
     } catch (error) {
       body?.cancel();
       signal.throwIfAborted();
-      const isBroken = OciError.from(error).code === 'UNAVAILABLE';
+      const isBroken = OciError.from(error).code === 'UNAVAILABLE' && !ingest.failure;
       breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
       if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
       await delay(50 * 2 ** breaks, undefined, { signal });

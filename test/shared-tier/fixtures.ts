@@ -9,13 +9,19 @@ import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { type Reference, type Registry, type Repository, parseReference, parseRegistry } from '../../oci/reference.ts';
 import { parseOriginsFile } from '../../service/origins-file.ts';
+import { Access } from '../../shared-tier/access/access.ts';
+import { Callers } from '../../shared-tier/access/caller.ts';
+import { Grants } from '../../shared-tier/access/grants.ts';
+import { Proofs } from '../../shared-tier/access/proofs.ts';
+import { PublicPlaces } from '../../shared-tier/access/public-places.ts';
 import { Fetches } from '../../shared-tier/fetches.ts';
 import { Images } from '../../shared-tier/images.ts';
+import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
-import { Proofs } from '../../shared-tier/proofs.ts';
 import { type Place, Records } from '../../shared-tier/records.ts';
+import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
@@ -27,6 +33,11 @@ export const APP = 'org/app' as Repository;
 
 export function placeOf(repository: string = APP, registry: Registry = REGISTRY): Place {
   return { registry, repository: repository as Repository };
+}
+
+/** What somebody has to fetch with. */
+export function rightsAt(place: Place, credential: Credential = ANONYMOUS): Rights {
+  return [{ place, credential }];
 }
 
 export function refOf(text: string): Reference {
@@ -60,12 +71,14 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
   const parsed = parseOriginsFile(JSON.stringify({ registries: Object.fromEntries(listed), ...file }));
   const observed: Observed[] = [];
   const refused: Registry[] = [];
+  const credentialsFailed: unknown[] = [];
   const clients = new OriginClients({
     origins: new Origins(parsed),
     guard: new AddressGuard(parsed.denyNetworks),
     proxy: parsed.proxy,
     observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
     refused: (registry) => refused.push(registry),
+    credentialsFailed: (_registry, error) => credentialsFailed.push(error),
     ...more,
   });
   return {
@@ -75,11 +88,15 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
     registry: (registry: Registry = REGISTRY) => clients.get(registry).registry,
     observed,
     refused,
+    credentialsFailed,
     [Symbol.asyncDispose]: () => clients[Symbol.asyncDispose](),
   };
 }
 
 export interface TierOptions extends ClientsOptions {
+  /** The master key: replicas have the same one. */
+  readonly key?: Buffer;
+  readonly isPublicServed?: boolean;
   readonly ttlMs?: number;
   readonly lingerMs?: number;
   readonly parkMs?: number;
@@ -91,7 +108,8 @@ const hasher = new Hasher(1); // threads are slow to start, and hold nothing bet
 
 /** What a shared tier is made of, without its servers. */
 export async function tierOf(registries: Record<string, { url: string }>, options: TierOptions = {}) {
-  const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...clientsOptions } = options;
+  const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...more } = options;
+  const { key = Buffer.alloc(32, 1), isPublicServed = true, ...clientsOptions } = more;
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await tmpDir());
   const origins = stack.use(clientsOf(registries, clientsOptions));
@@ -118,21 +136,34 @@ export async function tierOf(registries: Record<string, { url: string }>, option
       events: {
         received: (_client, bytes) => (received.bytes += bytes),
         ended: (_place, digest, error) => ended.push({ digest, error }),
+        notKept: (_place, _digest, error) => notKept.push(error),
       },
       ...(lingerMs !== undefined && { lingerMs }),
       ...(parkMs !== undefined && { parkMs }),
       ...(quarantineMs !== undefined && { quarantineMs }),
     }),
   );
-  const proofs = new Proofs({ seal: new Seal(Buffer.alloc(32, 1), 'grant'), ttlMs });
-  const images = new Images({ ...origins, proofs, store, records, fetches, notKept: (error) => notKept.push(error) });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: isPublicServed,
+    failed: (error) => notKept.push(error),
+  });
+  stack.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal(key, 'grant'));
+  const proved: string[] = [];
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs, report: (result) => proved.push(result) });
+  const access = new Access({ ...origins, callers: new Callers(key), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: (error) => notKept.push(error) });
   return {
     ...origins,
     directory: directory.path,
     store,
     records,
     fetches,
+    publicPlaces,
+    grants,
     proofs,
+    proved,
     images,
     ended,
     received,
