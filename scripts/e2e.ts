@@ -7,6 +7,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { installPackages } from './lab/debian.ts';
 import { ensureImages } from './lab/images.ts';
+import { buildKubeTools } from './lab/kube-tools.ts';
 import { cacheDir, logsDir, repositoryRoot } from './lab/paths.ts';
 import { run } from './lab/run.ts';
 import { buildTools } from './lab/tools.ts';
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   await rm(logsDir, { recursive: true, force: true });
   await installPackages(say);
   await buildTools(say);
+  await buildKubeTools(say);
   await ensureImages(say);
   const vitest = join(repositoryRoot, 'node_modules/vitest/vitest.mjs');
   const args = ['run', '--config', 'vitest.e2e.config.ts', ...process.argv.slice(2)];

@@ -5,6 +5,7 @@ const programs: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   tc: 'iproute2',
   curl: 'curl',
+  openssl: 'openssl',
   'update-ca-certificates': 'ca-certificates',
 };
 
