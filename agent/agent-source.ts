@@ -12,10 +12,10 @@ import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Grants } from './grants.ts';
 import type { Relay, RelayedBlob } from './relay.ts';
-import type { TierClient } from './tier-client.ts';
+import type { TierQuestions } from './tier-client.ts';
 
 export interface AgentSourceOptions {
-  readonly tier: TierClient;
+  readonly tier: TierQuestions;
   readonly store: ContentStore;
   readonly grants: Grants;
   readonly admission: Admission;

@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
+import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import { listenOn } from '../service/listen.ts';
@@ -9,14 +10,18 @@ import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import type { Address } from '../service/units.ts';
+import type { Lookup } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { AgentSource } from './agent-source.ts';
 import type { AgentConfig } from './config.ts';
 import { agentEvents } from './events.ts';
 import { Fills } from './fills.ts';
 import { Grants } from './grants.ts';
+import { hostsEvents } from './hosts/hosts-events.ts';
+import { HostsKeeper } from './hosts/hosts-keeper.ts';
+import { type Mirror, mirrorUrl } from './hosts/mirror.ts';
 import { Relay } from './relay.ts';
-import { TierClient } from './tier-client.ts';
+import { Replicas } from './replicas.ts';
 
 /** A running agent. Disposing it ends everything it started. */
 export interface Agent extends AsyncDisposable {
@@ -24,13 +29,22 @@ export interface Agent extends AsyncDisposable {
   readonly status: Address;
 }
 
-/** The composition root: what there is, and who knows whom. @throws OciError UNAVAILABLE, or what a listener says */
-export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
+/**
+ * The composition root: what there is, and who knows whom.
+ *
+ * @param options.lookup resolves the shared tier's name; by default the system does
+ * @throws OciError UNAVAILABLE, or what a listener says
+ */
+export async function startAgent(config: AgentConfig, log: Logger, options: { lookup?: Lookup } = {}): Promise<Agent> {
   await using starting = new AsyncDisposableStack();
   const metrics = new MetricsRegistry();
-  const events = agentEvents(log, metrics, () => store.usage.bytes);
+  const events = agentEvents(log, metrics, {
+    storeBytes: () => store.usage.bytes,
+    replicas: (state) => tier.count(state),
+  });
   if (config.insecure) log.warn('CIRC_INSECURE: the mirror endpoint may be reached from outside this machine');
 
+  starting.use(DirectoryLock.take(config.cacheDirectory));
   const pool = new BufferPool();
   const store = await DiskStore.open({
     directory: config.cacheDirectory,
@@ -41,9 +55,9 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     onEvict: events.evicted,
   });
 
-  const tier = starting.use(new TierClient(config.sharedTier));
+  const tier = starting.use(new Replicas({ tier: config.sharedTier, events: events.replicas, ...options }));
   const grants = new Grants();
-  const relay = new Relay({ tier, grants, pool });
+  const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), grants, pool });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
   const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
 
@@ -55,6 +69,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   starting.defer(() => app.close());
   const mirror = await listenOn(app, config.listen);
   const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+
+  // Last: containerd is never led to where nobody listens.
+  if (config.certsDirectory !== undefined) {
+    const ours: Mirror = { url: mirrorUrl(mirror) };
+    const hosts = hostsEvents(log, metrics, ours);
+    starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
+  }
 
   const running = starting.move();
   return { mirror, status: status.address, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import {
   Problems,
   type Env,
@@ -24,6 +24,8 @@ export interface AgentConfig {
   /** Part of the file system that is left free, 0 to 1. */
   readonly minFree: number;
   readonly admit: AdmissionPolicy;
+  /** containerd's `config_path`; undefined: its hosts.toml files are left alone. */
+  readonly certsDirectory: string | undefined;
   readonly origins: OriginsFile;
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -47,7 +49,7 @@ export const AGENT_VARIABLES = {
   CIRC_AGENT_DELIVERY: variable('how blobs reach containerd: relay', 'relay', oneOf('relay')),
   CIRC_AGENT_TLS_CERT_FILE: notYet('https on the mirror endpoint'),
   CIRC_AGENT_TLS_KEY_FILE: notYet('https on the mirror endpoint'),
-  CIRC_CONTAINERD_CERTS_DIR: notYet('directory whose hosts.toml files the agent manages'),
+  CIRC_CONTAINERD_CERTS_DIR: optional('directory whose hosts.toml files the agent manages', parseCertsDirectory),
   CIRC_TIER_TOKEN_FILE: notYet("the agent's ServiceAccount token"),
   CIRC_TLS_CA_FILE: notYet('what is trusted as the shared tier'),
   CIRC_ORIGINS: optional('YAML file of the registries, for names in the path form', parseText),
@@ -73,8 +75,15 @@ export function readAgentConfig(env: Env): AgentConfig {
     cacheBytes: values.CIRC_AGENT_CACHE_SIZE,
     minFree: values.CIRC_AGENT_MIN_FREE,
     admit: values.CIRC_AGENT_ADMIT,
+    certsDirectory: values.CIRC_CONTAINERD_CERTS_DIR,
     origins,
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,
   };
+}
+
+/** containerd's own default is a list of directories, of which its transfer service follows none. */
+function parseCertsDirectory(text: string): string {
+  if (!isAbsolute(text) || text.includes(':')) throw new Error('one absolute path, such as /etc/containerd/certs.d');
+  return resolve(text);
 }

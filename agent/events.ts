@@ -3,14 +3,24 @@ import type { EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Logger } from '../service/log.ts';
+import { formatAddress } from '../service/units.ts';
+import { REPLICA_STATES, type ReplicaState } from './replica.ts';
+import type { ReplicaEvents } from './replicas.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
+  readonly replicas: ReplicaEvents;
 }
 
-export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: () => number): AgentEvents {
+/** What is true now, for the gauges. */
+export interface AgentGauges {
+  readonly storeBytes: () => number;
+  readonly replicas: (state: ReplicaState) => number;
+}
+
+export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: AgentGauges): AgentEvents {
   const registers = [metrics];
   collectDefaultMetrics({ register: metrics });
   const evictions = new Counter({
@@ -28,9 +38,25 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     name: 'circ_store_bytes',
     help: 'Bytes in the node cache, content on its way included',
     registers: [],
-    collect: () => bytes.set(storeBytes()),
+    collect: () => bytes.set(gauges.storeBytes()),
   });
   metrics.registerMetric(bytes);
+  const replicas: Gauge<'state'> = new Gauge({
+    name: 'circ_tier_replicas',
+    help: 'Replicas of the shared tier, as this node sees them',
+    labelNames: ['state'],
+    registers: [],
+    collect: () => {
+      for (const state of REPLICA_STATES) replicas.set({ state }, gauges.replicas(state));
+    },
+  });
+  metrics.registerMetric(replicas);
+  const failovers = new Counter({
+    name: 'circ_tier_failovers_total',
+    help: 'Questions asked again of another replica, and reads that a replica could not go on with',
+    labelNames: ['what'],
+    registers,
+  });
 
   return {
     evicted: (digest, reason) => {
@@ -40,6 +66,14 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     fillFailed: (digest, error) => {
       fillsFailed.inc();
       log.warn({ digest, code: error.code, reason: error.message, err: error.cause }, 'not kept on this node');
+    },
+    replicas: {
+      changed: (address, state, reason) => {
+        const level = state === 'failed' ? 'warn' : 'info';
+        log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
+      },
+      lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
+      failedOver: (what) => failovers.inc({ what }),
     },
   };
 }

@@ -4,11 +4,14 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Grants, Place } from './grants.ts';
-import type { TierBlob, TierClient } from './tier-client.ts';
+import type { ReadPeer } from './replica.ts';
+import type { TierBlob, TierQuestions } from './tier-client.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
-  readonly tier: TierClient;
+  readonly tier: TierQuestions;
+  /** Who serves a URL of the tier's; a read of an unknown one has only its own limits. */
+  readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
   readonly grants: Grants;
   readonly pool: BufferPool;
 }
@@ -42,54 +45,85 @@ export class Relay {
 
   /** Begins to read; settles when the tier has answered, so that the caller can still say 503. @throws OciError */
   async open(blob: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    const first = await this.#read(blob, range, signal);
-    const chunks = this.#resuming(blob, range, signal, first);
+    if (!blob.located.readUrl) throw unusable();
+    const breaks = new Breaks(signal);
+    const first = await this.#begin(blob, range, breaks, blob.located);
+    const chunks = this.#resuming(blob, range, breaks, first);
     return { [Symbol.asyncIterator]: () => chunks, [Symbol.dispose]: () => first[Symbol.dispose]() };
   }
 
   async *#resuming(
-    { place, digest, located }: RelayedBlob,
+    blob: RelayedBlob,
     range: ByteRange,
-    signal: AbortSignal,
+    breaks: Breaks,
     first: Chunks,
   ): AsyncGenerator<Chunk, void, void> {
     let position = range.start;
-    let chunks: Chunks | undefined = first;
-    for (let breaks = 0; position < range.end;) {
-      const before = position;
+    for (let chunks = first; ;) {
       try {
-        chunks ??= await this.#resume(place, digest, located.sizeBytes, { start: position, end: range.end }, signal);
         for await (const chunk of chunks) {
           position += chunk.bytes.length;
+          breaks.progress();
           yield chunk;
         }
+        return;
       } catch (error) {
-        breaks = position > before ? 1 : breaks + 1;
-        const { code } = OciError.from(error);
-        const isBroken = code === 'UNAVAILABLE' || code === 'BLOB_UNKNOWN';
-        if (signal.aborted || !isBroken || breaks >= BREAKS) throw error;
+        breaks.count(error);
       }
-      chunks = undefined;
+      chunks = await this.#begin(blob, { start: position, end: range.end }, breaks);
     }
   }
 
-  async #resume(
-    place: Place,
-    digest: Digest,
-    sizeBytes: number,
-    range: ByteRange,
-    signal: AbortSignal,
-  ): Promise<Chunks> {
-    const located = await this.locate(place, digest, { statOnly: false });
-    if (located.sizeBytes !== sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
-    return await this.#read({ place, digest, located }, range, signal);
+  /** Begins to read where the blob was located; if that is not known or fails, where the tier says then. */
+  async #begin(blob: RelayedBlob, range: ByteRange, breaks: Breaks, located?: TierBlob): Promise<Chunks & Disposable> {
+    for (let at = located; ; at = undefined) {
+      try {
+        at ??= await this.#locateAgain(blob);
+        return await this.#read(at, range, breaks.signal);
+      } catch (error) {
+        breaks.count(error);
+      }
+    }
   }
 
-  async #read({ located }: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    if (!located.readUrl) throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
-    if (range.start === range.end) return NOTHING;
-    return await openTierRead(located.readUrl, range, { pool: this.#options.pool, signal });
+  async #locateAgain({ place, digest, located }: RelayedBlob): Promise<TierBlob> {
+    const again = await this.locate(place, digest, { statOnly: false });
+    if (again.sizeBytes !== located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
+    return again;
   }
+
+  async #read({ readUrl }: TierBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
+    if (!readUrl) throw unusable();
+    if (range.start === range.end) return NOTHING;
+    const { pool, peerOf } = this.#options;
+    return await openTierRead(readUrl, range, { pool, signal, peer: peerOf?.(readUrl) });
+  }
+}
+
+/** Counts what broke since the last byte, and says when it is enough. */
+class Breaks {
+  readonly signal: AbortSignal;
+  #count = 0;
+
+  constructor(signal: AbortSignal) {
+    this.signal = signal;
+  }
+
+  progress(): void {
+    this.#count = 0;
+  }
+
+  /** @throws the error, unless it is worth another attempt */
+  count(error: unknown): void {
+    this.#count += 1;
+    const { code } = OciError.from(error);
+    const isBroken = code === 'UNAVAILABLE' || code === 'BLOB_UNKNOWN';
+    if (this.signal.aborted || !isBroken || this.#count >= BREAKS) throw error;
+  }
+}
+
+function unusable(): OciError {
+  return new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
 }
 
 const NOTHING: Chunks & Disposable = {

@@ -3,17 +3,22 @@ import type { BufferPool, PooledBuffer } from '../content/buffer-pool.ts';
 import type { Chunk, Chunks } from '../content/chunk.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
+import type { ReadPeer, Reading } from './replica.ts';
 import { parseResponseHead } from './response-head.ts';
 
 export interface TierReadOptions {
   readonly pool: BufferPool;
   readonly signal: AbortSignal;
-  /** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
+  /** Who is read from, if that is known: when it is taken for dead, the read ends. */
+  readonly peer?: ReadPeer | undefined;
+  readonly connectMs?: number;
+  /** From the connection to the head of the answer: the tier sends it before it has the bytes. */
   readonly headMs?: number;
   /** Without a byte. The tier itself gives an origin up after 10 s and resumes; the default leaves it the time for that. */
   readonly silenceMs?: number;
 }
 
+const CONNECT_MS = 1_000;
 const HEAD_MS = 4_000;
 const SILENCE_MS = 15_000;
 const OWN_BYTES = 16 * 1024;
@@ -41,6 +46,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   readonly #socket: Socket;
   readonly #pool: BufferPool;
   readonly #signal: AbortSignal;
+  readonly #reading: Reading | undefined;
   readonly #lengthBytes: number;
   readonly #silenceMs: number;
   #receivedBytes = 0;
@@ -52,13 +58,14 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   readonly #own: { buffer: Buffer | undefined; isLent: boolean } = { buffer: undefined, isLent: false };
   readonly #queue: Chunk[] = [];
   #outstanding = 0;
+  #isConnected = false;
   #isPaused = false;
   #isClosed = false;
   #failure: OciError | undefined;
   #wake: (() => void) | undefined;
 
   constructor(url: URL, range: ByteRange, options: TierReadOptions) {
-    const { pool, signal, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
+    const { pool, signal, peer, connectMs = CONNECT_MS, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
     this.#pool = pool;
     this.#signal = signal;
     this.#lengthBytes = range.end - range.start;
@@ -74,10 +81,15 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       },
     });
     this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(headMs);
+    this.#socket.setTimeout(connectMs);
+    this.#socket.on('connect', () => {
+      this.#isConnected = true;
+      this.#socket.setTimeout(headMs);
+    });
+    this.#reading = peer?.reading((reason) => this.#fail(reason));
     this.#socket.on('timeout', () => this.#silent());
-    this.#socket.on('error', (cause) => this.#fail(brokenOff(cause)));
-    this.#socket.on('close', () => this.#fail(brokenOff(undefined)));
+    this.#socket.on('error', (cause) => this.#lost(brokenOff(cause)));
+    this.#socket.on('close', () => this.#lost(brokenOff(undefined)));
     signal.addEventListener('abort', this.#aborted, { once: true });
     if (signal.aborted) this.#aborted();
     const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
@@ -124,6 +136,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** One read has been done into the next buffer. The answer says whether to go on reading now. */
   #received(length: number): boolean {
     if (this.#isClosed) return false;
+    this.#reading?.heard();
     const buffer = this.#nextBuffer();
     try {
       const body = this.#head ? this.#parseHead(buffer.bytes.subarray(0, length)) : buffer.bytes.subarray(0, length);
@@ -187,11 +200,16 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
 
   /** A consumer that takes its time is no silence of the tier's. */
   #silent(): void {
-    if (this.#head || this.#mayRead()) this.#fail(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
+    if (this.#head || this.#mayRead()) this.#lost(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
     else this.#socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
+
+  #lost(reason: OciError): void {
+    if (!this.#isConnected && !this.#isClosed) this.#reading?.unreachable();
+    this.#fail(reason);
+  }
 
   #fail(reason: OciError): void {
     this.#close();
@@ -204,6 +222,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   #close(): void {
     this.#isClosed = true;
     this.#signal.removeEventListener('abort', this.#aborted);
+    this.#reading?.[Symbol.dispose]();
     this.#socket.destroy();
     this.#next?.release();
     this.#next = undefined;

@@ -38,6 +38,18 @@ export function fromGrpcError(reason: unknown): OciError {
   return new OciError(code, reason.details, { denied: reason.metadata.get(DENIED)[0] === 'true' });
 }
 
+/** What a call fails with whose connection was given up before it could be sent. */
+export function connectionClosed(): ServiceError {
+  const details = 'the connection is closed';
+  return Object.assign(new Error(details), { code: status.CANCELLED, details, metadata: new Metadata() });
+}
+
+/** Did the transport fail, so that the same can be asked of another replica? Not when the time for an answer is over. */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof OciError ? error.cause : undefined;
+  return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
+}
+
 function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }

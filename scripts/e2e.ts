@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ensureDebianTools } from './lab/debian-tools.ts';
 import { installPackages } from './lab/debian.ts';
 import { ensureImages } from './lab/images.ts';
 import { buildKubeTools } from './lab/kube-tools.ts';
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   await mkdir(cacheDir, { recursive: true });
   await rm(logsDir, { recursive: true, force: true });
   await installPackages(say);
+  await ensureDebianTools(say);
   await buildTools(say);
   await buildKubeTools(say);
   await ensureImages(say);

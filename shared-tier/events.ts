@@ -93,6 +93,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         if (!error) log.info(facts, 'fetched');
         else log.warn({ ...facts, code: error.code, reason: error.message, err: error.cause }, 'fetch failed');
       },
+      notKept: ({ registry, repository }, digest, error) => {
+        fetches.inc({ result: 'not-kept' });
+        notKept.inc();
+        const facts = { registry, repository, digest, reason: error.message, err: error.cause };
+        log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
+      },
     },
     evicted: (digest, reason) => {
       evictions.inc({ reason });

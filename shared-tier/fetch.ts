@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
 import type { Slots } from './slots.ts';
 
@@ -16,8 +17,16 @@ export interface FetchOptions {
   readonly lingerMs: number;
   /** After that, what has arrived is kept this long for somebody who comes back. */
   readonly parkMs: number;
-  /** Called once: when the content is committed (undefined), or with what ended the fetch. */
+  /** The content cannot be stored, and why; it is passed through from now on. Called at most once. */
+  readonly notKept: (error: OciError) => void;
+  /** Called once: when the content is committed, or nobody wants any more what was passed through; or with an error. */
   readonly ended: (error: OciError | undefined) => void;
+}
+
+/** What is known when the origin has answered. Without an ingest the store has no room for the content. */
+interface Opened {
+  readonly sizeBytes: number;
+  readonly ingest?: Ingest;
 }
 
 /** How long a caller waits for the origin's first byte. */
@@ -28,12 +37,16 @@ const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content 
 /**
  * The retrieval of one object from one origin, shared by all who want it. It begins with the first of them and does
  * not end with any of them: a client that hangs up takes nothing away from the others.
+ *
+ * When the store cannot take the content, before it comes or in the middle of it, the fetch goes on without the store:
+ * who reads from then on is passed through to the origin.
  */
 export class Fetch {
   readonly place: Place;
   readonly digest: Digest;
   readonly #options: FetchOptions;
-  #opened: Promise<Ingest>;
+  #opened: Promise<Opened>;
+  #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #state: 'running' | 'parked' | 'ended' = 'running';
@@ -57,20 +70,24 @@ export class Fetch {
 
   /** A reader of the content while it arrives. Only after `opened`. */
   async follow(): Promise<Content> {
-    const content = (await this.#opened).follow();
+    const { sizeBytes, ingest } = await this.#opened;
+    // The writer may not have noticed yet that the storage has failed.
+    if (ingest?.failure?.code === 'UNAVAILABLE' && this.#state !== 'ended') this.#pass(ingest.failure, sizeBytes);
+    const content = this.#passing ?? ingest?.follow();
+    if (!content) throw new OciError('UNAVAILABLE', 'this fetch has ended');
     this.#followers += 1;
     this.#attend();
     let isOpen = true;
     return {
-      digest: content.digest,
-      sizeBytes: content.sizeBytes,
+      digest: this.digest,
+      sizeBytes,
       chunks: (range, options) => content.chunks(range, options),
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
         this.#followers -= 1;
         this.#attend();
-        await content[Symbol.asyncDispose]();
+        if (!(content instanceof PassThrough)) await content[Symbol.asyncDispose]();
       },
     };
   }
@@ -79,14 +96,14 @@ export class Fetch {
   async cancel(reason: OciError): Promise<void> {
     clearTimeout(this.#timer);
     this.#stop.abort(reason);
-    const ingest = await this.#opened.catch(() => undefined);
-    if (!ingest) return;
-    this.#fail(ingest, reason);
+    const opened = await this.#opened.catch(() => undefined);
+    if (!opened) return;
+    this.#fail(opened.ingest, reason);
     await this.#running;
-    await ingest[Symbol.asyncDispose]();
+    await opened.ingest?.[Symbol.asyncDispose]();
   }
 
-  async #open(): Promise<Ingest> {
+  async #open(): Promise<Opened> {
     const opening = new AbortController();
     const late = setTimeout(
       () => opening.abort(new OciError('UNAVAILABLE', 'the origin does not answer now')),
@@ -98,9 +115,15 @@ export class Fetch {
     try {
       slot = await this.#options.slots.take(signal);
       started = await this.#startDownload(undefined, signal);
-      const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
-      this.#running = this.#run(started, ingest, slot);
-      return ingest;
+      const { sizeBytes } = started;
+      const ingest = await this.#ingest(sizeBytes);
+      if (ingest) {
+        this.#running = this.#run(started, ingest, slot);
+        return { sizeBytes, ingest };
+      }
+      started.cancel(); // each reader asks for itself
+      slot[Symbol.dispose]();
+      return { sizeBytes };
     } catch (error) {
       started?.cancel();
       slot?.[Symbol.dispose]();
@@ -108,6 +131,32 @@ export class Fetch {
     } finally {
       clearTimeout(late);
     }
+  }
+
+  /** Undefined when the store cannot take it. */
+  async #ingest(sizeBytes: number): Promise<Ingest | undefined> {
+    try {
+      return await this.#options.store.ingest(this.digest, sizeBytes);
+    } catch (error) {
+      const failure = OciError.from(error);
+      if (failure.code !== 'UNAVAILABLE') throw failure;
+      this.#pass(failure, sizeBytes);
+      return undefined;
+    }
+  }
+
+  #pass(failure: OciError, sizeBytes: number): void {
+    if (this.#passing) return;
+    const { download, notKept } = this.#options;
+    this.#passing = new PassThrough({
+      ...download,
+      repository: this.place.repository,
+      digest: this.digest,
+      sizeBytes,
+      signal: this.#stop.signal,
+      corrupt: (error) => this.#end(error),
+    });
+    notKept(failure);
   }
 
   async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<StartedDownload> {
@@ -122,7 +171,9 @@ export class Fetch {
       await ingest.commit();
       this.#end(undefined);
     } catch (error) {
-      if (error !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
+      if (error === NOBODY_WAITS) return; // the ingest is kept for a while
+      if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
+      else this.#fail(ingest, error);
     } finally {
       slot[Symbol.dispose]();
     }
@@ -135,8 +186,8 @@ export class Fetch {
     this.#options.ended(error);
   }
 
-  #fail(ingest: Ingest, error: unknown): void {
-    ingest.abort(error);
+  #fail(ingest: Ingest | undefined, error: unknown): void {
+    ingest?.abort(error);
     this.#end(OciError.from(error));
   }
 
@@ -144,14 +195,18 @@ export class Fetch {
   #attend(): void {
     if (this.#state === 'ended') return;
     clearTimeout(this.#timer);
-    if (this.#state === 'parked') this.#resume();
+    if (this.#state === 'parked' && !this.#passing) this.#resume();
     else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
   }
 
   async #park(): Promise<void> {
     this.#state = 'parked';
     this.#stop.abort(NOBODY_WAITS);
-    const ingest = await this.#opened;
+    if (this.#passing) {
+      this.#end(undefined);
+      return;
+    }
+    const { ingest } = await this.#opened;
     if (this.#state !== 'parked') return; // somebody came back meanwhile
     this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
   }
@@ -165,8 +220,8 @@ export class Fetch {
   /** One writer after the other: what one of them has received the next one must not ask for again. */
   async #restart(before: Promise<void>, signal: AbortSignal): Promise<void> {
     await before;
-    const ingest = await this.#opened;
-    if (this.#state === 'ended') return; // the one before had everything already
+    const { ingest } = await this.#opened;
+    if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     let slot: Disposable | undefined;
     let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;

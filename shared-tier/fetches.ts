@@ -12,6 +12,8 @@ import { Slots } from './slots.ts';
 export interface FetchEvents {
   received(client: OriginClient, bytes: number): void;
   ended(place: Place, digest: Digest, error: OciError | undefined): void;
+  /** Content cannot be stored, and is passed through instead. */
+  notKept(place: Place, digest: Digest, error: OciError): void;
 }
 
 export interface FetchesOptions {
@@ -62,6 +64,7 @@ export class Fetches implements AsyncDisposable {
     const running = this.#running.get(key);
     if (running) return running;
     const { store, records, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
+    let isKept = true;
     const fetch = new Fetch({
       place,
       digest,
@@ -75,11 +78,15 @@ export class Fetches implements AsyncDisposable {
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),
       },
+      notKept: (error) => {
+        isKept = false;
+        events.notKept(place, digest, error);
+      },
       ended: (error) => {
         this.#running.delete(key);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
-        if (!error) records.fetched(place, digest, BLOB_MEDIA_TYPE);
-        events.ended(place, digest, error);
+        if (!error && isKept) records.fetched(place, digest, BLOB_MEDIA_TYPE);
+        if (error || isKept) events.ended(place, digest, error);
       },
     });
     this.#running.set(key, fetch);

@@ -73,7 +73,8 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#health.setStatus('', 'NOT_SERVING');
+    // Agents that watch leave before anything of theirs breaks.
+    for (const service of ['', 'circ.v1.SharedTier']) this.#health.setStatus(service, 'NOT_SERVING');
     const { promise, resolve } = Promise.withResolvers<undefined>();
     // Streams that stand open for ever (health watches) would hold an orderly end up.
     const timer = setTimeout(() => this.#server.forceShutdown(), 200);

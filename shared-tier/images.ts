@@ -78,8 +78,9 @@ export class Images {
     const children = links.manifests.map(({ digest }) => digest);
     this.#options.proofs.inherit(place, descriptor.digest, children);
     for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
-    const readable = [...links.manifests, ...links.blobs].filter(({ digest }) => this.#canServe(place, digest));
-    return { descriptor, content, readable, fromOrigin };
+    const named = [...links.manifests, ...links.blobs];
+    const readable = await Promise.all(named.map(({ digest: link }) => this.#readable(place, link)));
+    return { descriptor, content, readable: readable.filter((each) => each !== undefined), fromOrigin };
   }
 
   /** Size of a blob, without fetching it. @throws OciError NAME_UNKNOWN, BLOB_UNKNOWN, UNAVAILABLE */
@@ -100,7 +101,7 @@ export class Images {
     const client = clients.get(place.registry);
     this.#assertBlob(digest, place);
     fetches.assertTrusted(place.registry, digest);
-    const stored = await this.#stored(place, digest);
+    const stored = await this.#openable(place, digest);
     const running = fetches.find(place.registry, digest);
     // Where nothing is cached, the fetch itself is the proof: the origin answers this caller or does not.
     const isOwnFetch = running?.place.repository === place.repository;
@@ -123,9 +124,9 @@ export class Images {
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
   async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    const { records, store, fetches } = this.#options;
-    const stored = records.has(place.registry, digest) ? await store.open(digest) : undefined;
-    return stored ?? (await fetches.find(place.registry, digest)?.follow());
+    return (
+      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
+    );
   }
 
   /** What is already known of the reference, and proved. */
@@ -179,9 +180,28 @@ export class Images {
     return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
   }
 
-  #canServe(place: Place, digest: Digest): boolean {
-    const { records } = this.#options;
-    return records.has(place.registry, digest) && records.holds(place, digest) !== undefined;
+  /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
+  async #openable(place: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
+    await using content = await this.#openStored(place, digest);
+    return content && { sizeBytes: content.sizeBytes };
+  }
+
+  async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
+    const { records, store, notKept } = this.#options;
+    if (!records.has(registry, digest)) return undefined;
+    try {
+      return await store.open(digest);
+    } catch (error) {
+      notKept(OciError.from(error));
+      return undefined;
+    }
+  }
+
+  /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
+  async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
+    const mediaType = this.#options.records.holds(place, digest);
+    const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
+    return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */

@@ -21,7 +21,7 @@ export interface Manifest {
 export interface ManifestsOptions {
   readonly store: ContentStore;
   readonly records: Records;
-  /** A manifest could not be kept; it was served all the same. */
+  /** A manifest could not be kept, or not be read; it was served all the same. */
   readonly notKept: (error: OciError) => void;
 }
 
@@ -38,15 +38,13 @@ export class Manifests {
 
   /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
   async read(client: RegistryClient, place: Place, digest: Digest, mediaType: string): Promise<Manifest> {
-    const { store, records } = this.#options;
+    const { records } = this.#options;
     const heldAs = records.holds(place, digest);
-    if (heldAs === undefined || !records.has(place.registry, digest))
-      return await this.fetch(client, place, digest, [mediaType]);
-    await using stored = await store.open(digest);
-    if (!stored) return await this.fetch(client, place, digest, [mediaType]);
-    const range = { start: 0, end: stored.sizeBytes };
-    const content = await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) }));
-    return describe(content, digest, heldAs, false);
+    if (heldAs !== undefined && records.has(place.registry, digest)) {
+      const content = await this.#stored(digest);
+      if (content) return describe(content, digest, heldAs, false);
+    }
+    return await this.fetch(client, place, digest, [mediaType]);
   }
 
   /** From the origin, by digest or (of registries that tell no digest) by tag. @throws as `read` */
@@ -65,6 +63,18 @@ export class Manifests {
       await this.#keep(place, manifest);
       return manifest;
     });
+  }
+
+  /** Undefined also when it cannot be read: the origin has it. */
+  async #stored(digest: Digest): Promise<Buffer | undefined> {
+    try {
+      await using stored = await this.#options.store.open(digest);
+      const range = { start: 0, end: stored?.sizeBytes ?? 0 };
+      return stored && (await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) })));
+    } catch (error) {
+      this.#options.notKept(OciError.from(error));
+      return undefined;
+    }
   }
 
   async #keep(place: Place, { descriptor: { digest, mediaType }, content }: Manifest): Promise<void> {

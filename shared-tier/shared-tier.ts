@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
+import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
@@ -43,6 +44,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
+  starting.use(DirectoryLock.take(config.storeDirectory));
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
   let records: Records | undefined;

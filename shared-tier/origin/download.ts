@@ -101,7 +101,7 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
     } catch (error) {
       body?.cancel();
       signal.throwIfAborted();
-      const isBroken = OciError.from(error).code === 'UNAVAILABLE';
+      const isBroken = OciError.from(error).code === 'UNAVAILABLE' && !ingest.failure;
       breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
       if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
       await delay(50 * 2 ** breaks, undefined, { signal });

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { ReadPeer } from '../../agent/replica.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
@@ -38,6 +39,7 @@ export interface Reading {
   readonly range?: ByteRange;
   readonly signal?: AbortSignal;
   readonly pool?: BufferPool;
+  readonly peer?: ReadPeer;
   readonly headMs?: number;
   readonly silenceMs?: number;
 }

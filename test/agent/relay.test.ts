@@ -30,6 +30,7 @@ async function relaying(script: Script) {
   const all = parts.move();
   return {
     relay,
+    client,
     grants,
     tier,
     reads,
@@ -106,6 +107,30 @@ describe('Relay', () => {
     await expect(it.relay.open(await it.locate(), ALL, new AbortController().signal)).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
+  });
+
+  test('asks the tier anew when the very first read fails, before any byte is promised', async () => {
+    await using it = await relaying((socket, request) => {
+      if (it.reads.requests.length === 1) socket.destroy();
+      else sending(Infinity, socket, request);
+    });
+    const { bytes, error } = await collect(it.relay, await it.locate());
+    expect(error).toBeUndefined();
+    expect(bytes.equals(BYTES)).toBe(true);
+    expect(it.tier.blobQuestions).toHaveLength(2);
+  });
+
+  test('reads from the peer that serves the URL', async () => {
+    await using it = await relaying((socket, request) => sending(Infinity, socket, request));
+    let heard = 0;
+    const peerOf = (url: URL) => {
+      expect(url.href).toBe(it.reads.url.href);
+      const reading = { heard: () => (heard += 1), unreachable: () => undefined, [Symbol.dispose]: () => undefined };
+      return { reading: () => reading };
+    };
+    const relay = new Relay({ tier: it.client, peerOf, grants: it.grants, pool: new BufferPool() });
+    expect((await collect(relay, await it.locate())).error).toBeUndefined();
+    expect(heard).toBeGreaterThan(0);
   });
 
   test('rejects when the tier gave no URL', async () => {

@@ -5,10 +5,15 @@ import { type Descriptor, type Lab, type LabOptions, logTails, REGISTRY, startLa
 /** A lab for one test; when the test fails, the ends of its logs are shown. */
 export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const lab = await startLab(options);
+  showLogsOnFailure(lab);
+  return lab;
+}
+
+/** Shows the ends of a lab's logs if the test that runs fails. */
+export function showLogsOnFailure(lab: Lab): void {
   onTestFailed(async () => {
     process.stderr.write(await logTails(lab.logs));
   });
-  return lab;
 }
 
 /** Pulls an image as if the node had never had it. */

@@ -99,13 +99,6 @@ describe('a fetch', () => {
     expect(it.origin.requests).toHaveLength(1);
   });
 
-  test('that has no room in the store tells so and ends its transfer', async () => {
-    await using it = await fetchesOf({}, { capacityBytes: MIB });
-    expect((await failureOf(it.start().opened())).code).toBe('UNAVAILABLE');
-    await it.origin.idle();
-    expect(it.fetches.count).toBe(0);
-  });
-
   test('of an origin that is silent fails within the time that the contract gives', async () => {
     await using it = await fetchesOf({ stallHeaders: true }, { silenceMs: 200 });
     expect((await failureOf(it.start().opened())).code).toBe('UNAVAILABLE');

@@ -118,6 +118,7 @@ export async function tierOf(registries: Record<string, { url: string }>, option
       events: {
         received: (_client, bytes) => (received.bytes += bytes),
         ended: (_place, digest, error) => ended.push({ digest, error }),
+        notKept: (_place, _digest, error) => notKept.push(error),
       },
       ...(lingerMs !== undefined && { lingerMs }),
       ...(parkMs !== undefined && { parkMs }),

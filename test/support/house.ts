@@ -19,7 +19,18 @@ export interface HouseOptions {
   readonly agent?: Env;
   readonly tier?: Env;
   /** Further registries, by the name that clients use. */
-  readonly registries?: Record<string, { url: string }>;
+  readonly registries?: Record<string, ListedServer>;
+  /** Further keys of the origins file. */
+  readonly origins?: Readonly<Record<string, unknown>>;
+  /** Puts something between agent and tier: given where the tier's gRPC is, tells where the agent is to look for it. */
+  readonly between?: (tier: Address) => Promise<Address>;
+}
+
+/** A server, and what else the origins file is to say of it. */
+export interface ListedServer {
+  /** Empty: none is written down, and the name says where it is. */
+  readonly url: string;
+  readonly entry?: Readonly<Record<string, unknown>>;
 }
 
 /** The name under which clients of a house know its origin. */
@@ -36,13 +47,16 @@ export class House implements AsyncDisposable {
   readonly #agentEnv: Env;
   readonly #tierEnv: Env;
   readonly #remove: () => PromiseLike<void>;
+  readonly #between: (tier: Address) => Promise<Address>;
   #agent: Agent | undefined;
   #tier: SharedTier | undefined;
   #mirror = '';
   #addresses: { grpc: Address; http: Address } | undefined;
 
-  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, { agent, tier }: HouseOptions) {
+  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, options: HouseOptions) {
+    const { agent, tier, between = async (address) => address } = options;
     this.origin = origin;
+    this.#between = between;
     this.#remove = remove;
     this.agentDirectory = join(directory, 'agent');
     this.tierDirectory = join(directory, 'tier');
@@ -91,7 +105,7 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = started(this.#addresses).grpc;
+    const sharedTier = await this.#between(started(this.#addresses).grpc);
     this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
     this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
   }
@@ -181,7 +195,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   const origin = await startOrigin(options.origin);
   const house = new House(origin, directory.path, () => directory[Symbol.asyncDispose](), options);
   try {
-    await writeFile(join(directory.path, 'origins.yaml'), originsFile({ [REGISTRY]: origin, ...options.registries }));
+    await writeFile(
+      join(directory.path, 'origins.yaml'),
+      originsFile({ [REGISTRY]: origin, ...options.registries }, options.origins),
+    );
     await house.startTier();
     await house.startAgent();
   } catch (error) {
@@ -191,10 +208,13 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   return house;
 }
 
-/** The YAML that names these servers as registries. */
-export function originsFile(registries: Record<string, { url: string }>): string {
-  const entries = Object.entries(registries).map(([name, { url }]) => `  ${name}:\n    endpoint: ${url}\n`);
-  return `registries:\n${entries.join('')}`;
+/** The origins file (JSON is YAML) that names these servers as registries. */
+export function originsFile(registries: Record<string, ListedServer>, more: Readonly<Record<string, unknown>> = {}) {
+  const entries = Object.entries(registries).map(([name, { url, entry }]) => [
+    name,
+    { ...(url !== '' && { endpoint: url }), ...entry },
+  ]);
+  return JSON.stringify({ registries: Object.fromEntries(entries), ...more });
 }
 
 function started<T>(part: T | undefined): T {

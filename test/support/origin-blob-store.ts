@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { BlobSource } from './blobs.ts';
 import type { RedirectTarget } from './origin-moods.ts';
 import { sendContent, sendMoodInstead, sendText } from './origin-send.ts';
-import { TestServer, type Exchange } from './origin-server.ts';
+import { TestServer, type Exchange, type ServerOptions } from './origin-server.ts';
 
 /** How a blob store differs from the plainest one. */
-export interface BlobStoreOptions {
+export interface BlobStoreOptions extends ServerOptions {
   /** URLs that were not handed out by `locate` are refused, and those that were are good for GET only. */
   readonly signed?: boolean;
 }
@@ -21,7 +21,7 @@ export class BlobStore extends TestServer implements RedirectTarget {
   readonly #key = randomBytes(8).toString('hex');
 
   constructor(find: (digest: string) => BlobSource | undefined, options: BlobStoreOptions) {
-    super();
+    super(options);
     this.#find = find;
     this.#signed = options.signed ?? false;
   }

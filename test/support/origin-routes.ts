@@ -16,9 +16,9 @@ const KINDS: Record<string, RequestKind> = { manifests: 'manifest', blobs: 'blob
  * Reads a path as a registry does that trusts its clients (names are looked up, never used as paths).
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
  */
-export function targetOf(path: string): Target {
+export function targetOf(path: string, tokenPath = '/token'): Target {
   if (path === '/v2/' || path === '/v2') return { kind: 'base' };
-  if (path === '/token') return { kind: 'token' };
+  if (path === tokenPath) return { kind: 'token' };
   const { repository, kind = '', reference } = CONTENT.exec(path)?.groups ?? {};
   if (repository !== undefined && reference !== undefined) {
     return { kind: KINDS[kind] ?? 'other', repository, reference: reference.replaceAll(/%3a/gi, ':') };

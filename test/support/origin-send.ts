@@ -36,8 +36,14 @@ export function sendText(exchange: Exchange, status: number, headers: Headers, t
 }
 
 /** @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
-export function sendError(exchange: Exchange, status: number, code: string, headers: Headers = {}): void {
-  const body = JSON.stringify({ errors: [{ code, message: code.toLowerCase().replaceAll('_', ' '), detail: null }] });
+export function sendError(
+  exchange: Exchange,
+  status: number,
+  code: string,
+  headers: Headers = {},
+  message = code.toLowerCase().replaceAll('_', ' '),
+): void {
+  const body = JSON.stringify({ errors: [{ code, message, detail: null }] });
   sendText(exchange, status, { 'content-type': 'application/json', ...headers }, body);
 }
 

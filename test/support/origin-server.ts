@@ -4,6 +4,14 @@ import { RequestLog, type RequestMatch, type RequestRecord } from './origin-log.
 import { MoodBook, type MoodMatch, type Moods } from './origin-moods.ts';
 import { targetOf, type Target } from './origin-routes.ts';
 
+/** Where a server listens, and what only it has there. */
+export interface ServerOptions {
+  /** A loopback address; 127.0.0.1 unless given. Servers that are different hosts in the world get different ones. */
+  readonly address?: string;
+  /** Where tokens are to be had; `/token` unless given. */
+  readonly tokenPath?: string;
+}
+
 /** A request on its way to its answer. */
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -14,7 +22,7 @@ export interface Exchange {
 }
 
 /**
- * An HTTP server of a test, on a port of its own on 127.0.0.1, that remembers what it was asked and can be put in
+ * An HTTP server of a test, on a port of its own on a loopback address, that remembers what it was asked and can be put in
  * moods. Disposing it cuts all connections; it throws then if the server itself had a bug.
  */
 export abstract class TestServer implements AsyncDisposable {
@@ -24,9 +32,13 @@ export abstract class TestServer implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #bugs: unknown[] = [];
   readonly #server = createServer((request, response) => void this.#serve(request, response));
+  readonly #address: string;
+  readonly #tokenPath: string;
   #port = 0;
 
-  constructor() {
+  constructor({ address = '127.0.0.1', tokenPath = '/token' }: ServerOptions = {}) {
+    this.#address = address;
+    this.#tokenPath = tokenPath;
     this.#server.keepAliveTimeout = 60_000;
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
@@ -43,7 +55,12 @@ export abstract class TestServer implements AsyncDisposable {
 
   /** `127.0.0.1:port` */
   get host(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `${this.#address}:${this.#port}`;
+  }
+
+  /** What a challenge names as the realm of the tokens that are to be had here. */
+  get realm(): string {
+    return this.url + this.#tokenPath;
   }
 
   /** `http://127.0.0.1:port` */
@@ -110,7 +127,7 @@ export abstract class TestServer implements AsyncDisposable {
     this.#stop = new AbortController();
     const listening = Promise.withResolvers<void>();
     this.#server.once('error', listening.reject);
-    this.#server.listen(this.#port, '127.0.0.1', () => listening.resolve());
+    this.#server.listen(this.#port, this.#address, () => listening.resolve());
     await listening.promise;
     this.#server.off('error', listening.reject);
     this.#port = (this.#server.address() as AddressInfo).port;
@@ -151,7 +168,7 @@ export abstract class TestServer implements AsyncDisposable {
     const gone = new AbortController();
     // Not through `new URL`: it would tidy up paths that a test wants to see as they were sent.
     const [path = '/', ...query] = (request.url ?? '/').split('?');
-    const target = targetOf(path);
+    const target = targetOf(path, this.#tokenPath);
     const record: RequestRecord = {
       method: request.method ?? '',
       path,

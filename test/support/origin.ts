@@ -3,25 +3,24 @@ import type { Algorithm } from '../../oci/digest.ts';
 import type { BlobSource } from './blobs.ts';
 import { Access, type AccessOptions } from './origin-access.ts';
 import { OriginContent, type AddedImage, type ImageOptions, type ManifestDescriptor } from './origin-content.ts';
+import { Door, type DoorOptions } from './origin-door.ts';
+import type { PullLimit } from './origin-limit.ts';
 import type { Moods } from './origin-moods.ts';
 import type { Target } from './origin-routes.ts';
-import { sendError, sendMoodInstead, sendPage } from './origin-send.ts';
+import { sendMoodInstead, sendPage } from './origin-send.ts';
 import { serve } from './origin-serve.ts';
-import { TestServer, type Exchange } from './origin-server.ts';
+import { TestServer, type Exchange, type ServerOptions } from './origin-server.ts';
 import { TokenAuthority, type TokenServer } from './token-server.ts';
 
 /** How an origin begins; moods and who may read what can be changed at any time. */
-export interface OriginOptions extends AccessOptions {
+export interface OriginOptions extends AccessOptions, DoorOptions, ServerOptions {
   readonly mood?: Moods;
-  /**
-   * `none`: everybody reads everything. `bearer`: a token is needed, which anonymous callers get for public
-   * repositories. `basic`: name and password are needed for private repositories, nothing for public ones.
-   */
-  readonly auth?: 'none' | 'bearer' | 'basic';
-  /** Where tokens come from, and who may read what then; without it, the origin's own `/token`. */
+  /** Where tokens come from, and who may read what then; without it, the origin's own token path. */
   readonly tokenServer?: TokenServer;
-  /** `service` of challenges: the origin's host unless given; `null`: none, as nvcr.io. */
-  readonly service?: string | null;
+  /** Repositories that do not exist are as closed as those that a caller may not read. */
+  readonly concealsMissing?: boolean;
+  /** How many pulls a caller has. */
+  readonly limit?: PullLimit;
 }
 
 /**
@@ -33,14 +32,20 @@ export class Origin extends TestServer {
   /** The tokens that this origin takes; those of `tokenServer`, if there is one. */
   readonly tokens: TokenAuthority;
   readonly #content = new OriginContent();
-  readonly #options: OriginOptions;
+  readonly #door: Door;
+  readonly #limit: PullLimit | undefined;
 
   constructor(options: OriginOptions) {
-    super();
-    this.#options = options;
+    super(options);
+    this.#limit = options.limit;
     this.mood = options.mood ?? {};
     this.tokens = options.tokenServer?.authority ?? new TokenAuthority(new Access(options));
     this.access = this.tokens.access;
+    if (options.concealsMissing === true) this.access.isKnown = (name) => this.#content.repository(name) !== undefined;
+    this.#door = new Door(this.tokens, options, () => ({
+      realm: options.tokenServer?.realm ?? this.realm,
+      service: options.service === undefined ? this.host : options.service,
+    }));
   }
 
   /** Puts a blob into a repository; a generated one is hashed first, 10 GiB in some 6 seconds. */
@@ -90,14 +95,7 @@ export class Origin extends TestServer {
 
   /** What a bare request is challenged with; `scope` only for a repository. */
   challenge(repository?: string, error?: string): string {
-    if (this.#options.auth === 'basic') return 'Basic realm="origin"';
-    const { service = this.host, tokenServer } = this.#options;
-    return [
-      `Bearer realm="${tokenServer?.realm ?? `${this.url}/token`}"`,
-      ...(service === null ? [] : [`service="${service}"`]),
-      ...(repository === undefined ? [] : [`scope="repository:${repository}:pull"`]),
-      ...(error === undefined ? [] : [`error="${error}"`]),
-    ].join(',');
+    return this.#door.challenge(repository, error);
   }
 
   protected override digestOf(target: Target): string | undefined {
@@ -108,41 +106,12 @@ export class Origin extends TestServer {
   protected override async answer(exchange: Exchange): Promise<void> {
     const { record } = exchange;
     if (record.path === '/login') return sendPage(exchange, 200, 'Please log in');
-    if (record.kind !== 'token' && !this.#admit(exchange)) return;
+    if (record.kind !== 'token' && !this.#door.admit(exchange)) return;
     const mood = this.moodFor(record);
     if (await sendMoodInstead(exchange, mood)) return;
+    if (this.#limit?.take(exchange, this.#door.callerOf(exchange.request)) === false) return;
     if (record.kind === 'token') return this.tokens.answer(exchange);
     return serve(exchange, this.#content, mood);
-  }
-
-  /** Lets a request through, or answers it with a challenge or a refusal. */
-  #admit(exchange: Exchange): boolean {
-    const { authorization } = exchange.request.headers;
-    if (this.#options.auth === 'bearer') return this.#admitBearer(exchange, authorization);
-    if (this.#options.auth === 'basic') return this.#admitBasic(exchange, authorization);
-    return true;
-  }
-
-  #admitBearer(exchange: Exchange, authorization: string | undefined): boolean {
-    const { repository } = exchange.record;
-    const token = /^bearer +(?<token>\S+)$/i.exec(authorization ?? '')?.groups?.['token'];
-    const worth = token === undefined ? undefined : this.tokens.check(token, repository);
-    if (worth === 'good') return true;
-    const error =
-      worth === undefined ? undefined : { invalid: 'invalid_token', insufficient: 'insufficient_scope' }[worth];
-    sendError(exchange, 401, 'UNAUTHORIZED', { 'www-authenticate': this.challenge(repository, error) });
-    return false;
-  }
-
-  #admitBasic(exchange: Exchange, authorization: string | undefined): boolean {
-    const { repository } = exchange.record;
-    const caller = this.access.callerOf(authorization);
-    const isOpen = repository === undefined ? caller !== 'anonymous' : this.access.mayRead(caller, repository);
-    if (isOpen && caller !== 'wrong') return true;
-    const isKnown = caller !== 'anonymous' && caller !== 'wrong';
-    if (isKnown) sendError(exchange, 403, 'DENIED');
-    else sendError(exchange, 401, 'UNAUTHORIZED', { 'www-authenticate': this.challenge() });
-    return false;
   }
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { Access, type AccessOptions, type Caller } from './origin-access.ts';
 import { sendError, sendMoodInstead, sendText } from './origin-send.ts';
-import { TestServer, type Exchange } from './origin-server.ts';
+import { TestServer, type Exchange, type ServerOptions } from './origin-server.ts';
 
 /** How tokens are given; every field may be changed at any time. */
 export interface TokenRules {
@@ -10,18 +10,28 @@ export interface TokenRules {
   refuseAnonymous?: 401 | 403;
   /** What a caller gets who asks for a repository that is closed to him: a token without it, or this status. */
   onNoAccess: 'empty-token' | 401 | 403;
+  /** What a refusal for want of access says. */
+  refusal?: string;
   /** For how long a token is good, in seconds from its making. */
   lifeSeconds: number;
   /** `expires_in` of the answer: as it is, left out, or so many seconds. */
   expiresIn: 'true' | 'missing' | number;
   /** The field(s) of the answer that the token is in. */
   field: 'token' | 'access_token' | 'both';
-  /** How a POST (OAuth2) is answered; a number: with that status, as by registries that know only GET. */
-  post: 'token' | 404 | 400;
+  /**
+   * How a POST (OAuth2) is answered; `identity`: with a token for identity tokens, and 400 for passwords; a number: with
+   * that status, as by registries that know only GET.
+   */
+  post: 'token' | 'identity' | 404 | 400;
+  /** A scope that stands for all that its caller may read, as `aws` at public.ecr.aws. */
+  wideScope?: string;
+  /** What becomes of a request with a scope that names no repository here: the scope is left out, or this status. */
+  unknownScope: 'ignored' | 400 | 403;
 }
 
 interface Issued {
-  readonly repositories: ReadonlySet<string>;
+  readonly caller: Caller;
+  readonly mayRead: (repository: string) => boolean;
   readonly endsAtMs: number;
 }
 
@@ -34,6 +44,7 @@ export class TokenAuthority {
     expiresIn: 'true',
     field: 'both',
     post: 'token',
+    unknownScope: 'ignored',
   };
   readonly #issued = new Map<string, Issued>();
 
@@ -42,11 +53,27 @@ export class TokenAuthority {
   }
 
   /** A token for these repositories, whoever may read them. */
-  issue(repositories: readonly string[]): string {
+  issue(repositories: readonly string[], caller: Caller = 'anonymous'): string {
+    return this.#issue(caller, (repository) => repositories.includes(repository));
+  }
+
+  #issue(caller: Caller, mayRead: Issued['mayRead']): string {
     const endsAtMs = Date.now() + this.rules.lifeSeconds * 1000;
     const token = `${encoded({ alg: 'none' })}.${encoded({ exp: Math.floor(endsAtMs / 1000), jti: randomUUID() })}.`;
-    this.#issued.set(token, { repositories: new Set(repositories), endsAtMs });
+    this.#issued.set(token, { caller, mayRead, endsAtMs });
     return token;
+  }
+
+  /** From now on none of the tokens given to this user so far is good. */
+  revoke(name: string): void {
+    for (const [token, { caller }] of this.#issued) {
+      if (typeof caller !== 'string' && caller.name === name) this.#issued.delete(token);
+    }
+  }
+
+  /** Every token that is good now. */
+  get tokens(): readonly string[] {
+    return [...this.#issued.keys()];
   }
 
   /** From now on none of the tokens given so far is good. */
@@ -54,11 +81,16 @@ export class TokenAuthority {
     this.#issued.clear();
   }
 
+  /** Whom a token was given to. */
+  holderOf(token: string): Caller {
+    return this.#issued.get(token)?.caller ?? 'wrong';
+  }
+
   /** What a token is worth for a repository (for none: whether it is good at all). */
   check(token: string, repository: string | undefined): 'good' | 'invalid' | 'insufficient' {
     const issued = this.#issued.get(token);
     if (issued === undefined || issued.endsAtMs <= Date.now()) return 'invalid';
-    return repository === undefined || issued.repositories.has(repository) ? 'good' : 'insufficient';
+    return repository === undefined || issued.mayRead(repository) ? 'good' : 'insufficient';
   }
 
   /**
@@ -68,9 +100,14 @@ export class TokenAuthority {
   async answer(exchange: Exchange): Promise<void> {
     const { request, record } = exchange;
     if (request.method === 'POST') {
-      if (this.rules.post !== 'token') return sendError(exchange, this.rules.post, 'UNSUPPORTED');
+      const { post } = this.rules;
+      if (typeof post === 'number') return sendError(exchange, post, 'UNSUPPORTED');
       const form = new URLSearchParams(await text(request));
-      const caller = this.access.login(form.get('username') ?? '', form.get('password') ?? '');
+      const isPassword = form.get('grant_type') !== 'refresh_token';
+      if (isPassword && post === 'identity') return sendError(exchange, 400, 'UNSUPPORTED');
+      const caller = isPassword
+        ? this.access.login(form.get('username') ?? '', form.get('password') ?? '')
+        : this.access.identified(form.get('refresh_token') ?? '');
       return this.#give(exchange, caller, form.getAll('scope'));
     }
     return this.#give(exchange, this.access.callerOf(request.headers.authorization), record.query.getAll('scope'));
@@ -82,12 +119,18 @@ export class TokenAuthority {
     if (caller === 'anonymous' && rules.refuseAnonymous !== undefined) {
       return sendError(exchange, rules.refuseAnonymous, rules.refuseAnonymous === 401 ? 'UNAUTHORIZED' : 'DENIED');
     }
-    const asked = repositoriesOf(scopes);
+    const names = scopes.flatMap((scope) => scope.split(' ')).filter((name) => name !== rules.wideScope);
+    const asked = names.map(repositoryOf).filter((name) => name !== undefined);
+    const isAllKnown = asked.length === names.length && asked.every((name) => access.isKnown(name));
+    if (!isAllKnown && rules.unknownScope !== 'ignored') {
+      return sendError(exchange, rules.unknownScope, 'DENIED', {}, rules.refusal);
+    }
     const granted = asked.filter((repository) => access.mayRead(caller, repository));
     if (granted.length < asked.length && rules.onNoAccess !== 'empty-token') {
-      return sendError(exchange, rules.onNoAccess, 'DENIED');
+      return sendError(exchange, rules.onNoAccess, 'DENIED', {}, rules.refusal);
     }
-    const token = this.issue(granted);
+    const isWide = scopes.some((scope) => scope.split(' ').includes(rules.wideScope ?? ''));
+    const token = this.#issue(caller, (name) => (isWide ? access.mayRead(caller, name) : granted.includes(name)));
     const expiresIn = rules.expiresIn === 'true' ? rules.lifeSeconds : rules.expiresIn;
     const answer = {
       ...(rules.field === 'access_token' ? {} : { token }),
@@ -102,26 +145,18 @@ function encoded(part: object): string {
   return Buffer.from(JSON.stringify(part)).toString('base64url');
 }
 
-/** The repositories of scopes like `repository:org/app:pull`, of which one parameter may hold several. */
-function repositoriesOf(scopes: readonly string[]): string[] {
-  return scopes
-    .flatMap((scope) => scope.split(' '))
-    .map((scope) => /^repository:(?<name>.+):[^:]*$/.exec(scope)?.groups?.['name'])
-    .filter((name) => name !== undefined);
+/** The repository of a scope like `repository:org/app:pull`. */
+function repositoryOf(scope: string): string | undefined {
+  return /^repository:(?<name>.+):[^:]*$/.exec(scope)?.groups?.['name'];
 }
 
 /** A token service on a host of its own, as Docker Hub's is. Its moods are for `{ kind: 'token' }`. */
 export class TokenServer extends TestServer {
   readonly authority: TokenAuthority;
 
-  constructor(access: AccessOptions) {
-    super();
+  constructor(access: AccessOptions, options: ServerOptions) {
+    super(options);
     this.authority = new TokenAuthority(new Access(access));
-  }
-
-  /** What a challenge names as its realm. */
-  get realm(): string {
-    return `${this.url}/token`;
   }
 
   protected override async answer(exchange: Exchange): Promise<void> {
@@ -132,6 +167,6 @@ export class TokenServer extends TestServer {
 }
 
 /** Starts a token service; hand it to `startOrigin({ auth: 'bearer', tokenServer })`. */
-export async function startTokenServer(access: AccessOptions = {}): Promise<TokenServer> {
-  return new TokenServer(access).up();
+export async function startTokenServer(access: AccessOptions = {}, options: ServerOptions = {}): Promise<TokenServer> {
+  return new TokenServer(access, options).up();
 }
