@@ -2,7 +2,8 @@ import type { Content, ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import type { SharedDownload } from './once.ts';
+import type { DownloadOptions } from './origin/download.ts';
 import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
 import type { Slots } from './slots.ts';
@@ -11,6 +12,8 @@ export interface FetchOptions {
   readonly place: Place;
   readonly digest: Digest;
   readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository'>;
+  /** Begins to download, in this replica's turn or another's. See `Once` */
+  readonly start: (download: DownloadOptions, missing: ByteRange | undefined) => Promise<SharedDownload>;
   readonly store: ContentStore;
   readonly slots: Slots;
   /** A fetch that nobody follows goes on this long. */
@@ -23,15 +26,21 @@ export interface FetchOptions {
   readonly ended: (error: OciError | undefined) => void;
 }
 
-/** What is known when the origin has answered. Without an ingest the store has no room for the content. */
+/** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
 interface Opened {
   readonly sizeBytes: number;
   readonly ingest?: Ingest;
 }
 
+type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
+
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
-const NOTHING_MISSING = { into: () => Promise.resolve(), cancel: () => undefined };
+const NOTHING_MISSING = {
+  into: () => Promise.resolve(),
+  cancel: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -111,22 +120,21 @@ export class Fetch {
     );
     const signal = AbortSignal.any([opening.signal, this.#stop.signal]);
     let slot: Disposable | undefined;
-    let started: StartedDownload | undefined;
+    let started: SharedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
       started = await this.#startDownload(undefined, signal);
       const { sizeBytes } = started;
-      const ingest = await this.#ingest(sizeBytes);
+      const ingest = started.isStored ? undefined : await this.#ingest(sizeBytes);
       if (ingest) {
         this.#running = this.#run(started, ingest, slot);
         return { sizeBytes, ingest };
       }
-      started.cancel(); // each reader asks for itself
-      slot[Symbol.dispose]();
+      if (started.isStored) this.#end(undefined);
+      await abandon(started, slot); // each reader asks for itself, the origin or the store
       return { sizeBytes };
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       throw error;
     } finally {
       clearTimeout(late);
@@ -159,12 +167,12 @@ export class Fetch {
     notKept(failure);
   }
 
-  async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<StartedDownload> {
-    const { download, place } = this.#options;
-    return await startDownload({ ...download, repository: place.repository, digest: this.digest, signal }, missing);
+  async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<SharedDownload> {
+    const { download, place, start } = this.#options;
+    return await start({ ...download, repository: place.repository, digest: this.digest, signal }, missing);
   }
 
-  async #run(started: Pick<StartedDownload, 'into'>, ingest: Ingest, slot: Disposable): Promise<void> {
+  async #run(started: Download, ingest: Ingest, slot: Disposable): Promise<void> {
     this.#attend();
     try {
       await started.into(ingest);
@@ -175,6 +183,7 @@ export class Fetch {
       if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
       else this.#fail(ingest, error);
     } finally {
+      await started[Symbol.asyncDispose]();
       slot[Symbol.dispose]();
     }
   }
@@ -224,17 +233,22 @@ export class Fetch {
     if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     let slot: Disposable | undefined;
-    let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;
+    let started: Download | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
       started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
       signal.throwIfAborted();
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
     }
     await this.#run(started, ingest, slot);
   }
+}
+
+async function abandon(started: Download | undefined, slot: Disposable | undefined): Promise<void> {
+  started?.cancel();
+  await started?.[Symbol.asyncDispose]();
+  slot?.[Symbol.dispose]();
 }

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import { Fetch } from './fetch.ts';
+import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { Place, Records } from './records.ts';
 import { Slots } from './slots.ts';
@@ -19,6 +20,7 @@ export interface FetchEvents {
 export interface FetchesOptions {
   readonly store: ContentStore;
   readonly records: Records;
+  readonly once: Once;
   readonly events: FetchEvents;
   readonly lingerMs?: number;
   readonly parkMs?: number;
@@ -63,7 +65,7 @@ export class Fetches implements AsyncDisposable {
     const key = keyOf(place.registry, digest);
     const running = this.#running.get(key);
     if (running) return running;
-    const { store, records, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
+    const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
     let isKept = true;
     const fetch = new Fetch({
       place,
@@ -77,6 +79,12 @@ export class Fetches implements AsyncDisposable {
         client: client.registry,
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),
+      },
+      start: async (download, missing) => {
+        // What cannot be read counts as not there: the origin has it.
+        const stored = async () =>
+          records.has(place.registry, digest) ? await store.open(digest).catch(() => undefined) : undefined;
+        return await once.start({ place, download: { ...download, client: client.registry }, stored }, missing);
       },
       notKept: (error) => {
         isKept = false;

@@ -15,13 +15,17 @@ import { tierEvents } from './events.ts';
 import { Fetches } from './fetches.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
+import { openLeases } from './leases/open-leases.ts';
+import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
 import { type GrantClaims, Proofs } from './proofs.ts';
 import { Records } from './records.ts';
+import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { readStoreId } from './store-id.ts';
 import { tierSource } from './tier-source.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
@@ -71,7 +75,24 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       refused: events.privateAddress,
     }),
   );
-  const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
+  const advertise = (): string => formatAddress(config.advertise ?? reachable(http));
+  const readSeal = new Seal<ReadClaims>(config.masterKey, 'read');
+  const leases = starting.use(
+    await openLeases(config.leases, {
+      address: advertise,
+      storeId: await readStoreId(store.layout),
+      kubernetes: async () => {
+        // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+        const { KubernetesApi } = await import('./kubernetes/api.ts');
+        return starting.use(KubernetesApi.fromDefault());
+      },
+      events: events.leases,
+      report: events.leaseOperation,
+    }),
+  );
+  const replicas = starting.use(new Replicas({ seal: readSeal }));
+  const once = new Once({ leases, replicas, events: events.once });
+  const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
   const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
@@ -80,8 +101,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // How they are asked for.
   const reads = new SignedReads({
     images,
-    seal: new Seal<ReadClaims>(config.masterKey, 'read'),
-    advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    seal: readSeal,
+    advertise,
     report: events.read,
   });
   const oci = createOciServer({
@@ -103,7 +124,10 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       report: events.question,
     }),
   );
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  leases.startSweeping();
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+  );
 
   const running = starting.move();
   return {

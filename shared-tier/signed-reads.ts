@@ -30,6 +30,18 @@ export interface SignedReadsOptions {
 
 const PREFIX = '/circ/v1/read/';
 
+/** The URL of a read at a replica, this one or another: all with the master key honour it. */
+export function signedReadUrl(
+  seal: Seal<ReadClaims>,
+  host: string,
+  content: { registry: Registry; digest: Digest },
+  validForMs: number,
+): string {
+  const { registry, digest } = content;
+  const sealed = seal.close({ registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
+  return `http://${host}${PREFIX}${sealed.toString('base64url')}`;
+}
+
 /**
  * Plain HTTP reads of what gRPC has granted. The URL is the right to read: sealed by the tier, short-lived, for one
  * content. Answers always have a length and are never chunked, so the agent can read them with little effort.
@@ -44,8 +56,7 @@ export class SignedReads {
   /** @param validForMs the read must begin within it */
   url(registry: Registry, digest: Digest, validForMs: number): string {
     const { seal, advertise } = this.#options;
-    const claims: ReadClaims = { registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs };
-    return `http://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
+    return signedReadUrl(seal, advertise(), { registry, digest }, validForMs);
   }
 
   /** Adds the route to the tier's HTTP server. */

@@ -36,9 +36,12 @@ export interface LeasesOptions {
   readonly events: LeasesEvents;
 }
 
+/** How long after another store was met the last time replicas are not ready. */
+const FOREIGN_STORE_MS = 60_000;
 const MAX_OBSERVED = 10_000;
 /** Others come and go between two calls, but not this often. */
 const TRIES = 3;
+const SWEEP_EVERY_MS = 60_000;
 /** A dead holder's lease is left this many durations for who wants the object, before it is swept away. */
 const SWEEP_AFTER = 2;
 
@@ -63,6 +66,7 @@ export class Leases implements AsyncDisposable {
   readonly #mine = new Map<string, Promise<void>>();
   readonly #held = new Set<HeldLease>();
   #timer: NodeJS.Timeout | undefined;
+  #foreignStoreAtMs = -Infinity;
 
   constructor(options: LeasesOptions) {
     this.#options = options;
@@ -70,6 +74,11 @@ export class Leases implements AsyncDisposable {
 
   get durationMs(): number {
     return this.#options.durationMs;
+  }
+
+  /** Have there been, a short while ago, leases of replicas with another store? What they fetch would not be found here. */
+  get hasMetForeignStore(): boolean {
+    return performance.now() - this.#foreignStoreAtMs < FOREIGN_STORE_MS;
   }
 
   /** Asks for the right to fetch the object with this key. Never throws: without an answer the turn is uncoordinated. */
@@ -94,7 +103,7 @@ export class Leases implements AsyncDisposable {
   }
 
   /** Deletes leases whose holders have gone, now and from time to time. */
-  startSweeping(everyMs: number): void {
+  startSweeping(everyMs = SWEEP_EVERY_MS): void {
     const sweepThenWait = async (): Promise<void> => {
       await this.sweep();
       // Replicas that started together must not all come at the same time for ever.
@@ -124,7 +133,7 @@ export class Leases implements AsyncDisposable {
   }
 
   async #tryToAcquire(name: string, ended: () => void): Promise<Turn> {
-    const { api, events, holder, durationMs } = this.#options;
+    const { api, holder, durationMs } = this.#options;
     const me = holder();
     const claim = { holder: me, durationMs };
     // A write that is likely to fail costs more than a read.
@@ -138,13 +147,18 @@ export class Leases implements AsyncDisposable {
       const isOwnEarlierLife = found.holder.identity === me.identity;
       const isExpired = this.#isUnchangedFor(found, 1);
       if (!isOwnEarlierLife && !isExpired) {
-        if (found.holder.storeId !== me.storeId) events.foreignStore(found.holder);
+        if (found.holder.storeId !== me.storeId) this.#foreignStore(found.holder);
         return { kind: 'held', holder: found.holder };
       }
       const taken = await api.update(found, claim);
       if (taken) return this.#hold(taken, claim, true, ended);
     }
     throw new OciError('UNAVAILABLE', 'the lease changes too fast');
+  }
+
+  #foreignStore(holder: Holder): void {
+    if (!this.hasMetForeignStore) this.#options.events.foreignStore(holder);
+    this.#foreignStoreAtMs = performance.now();
   }
 
   #hold(record: LeaseRecord, claim: LeaseClaim, isTakenOver: boolean, ended: () => void): Turn {

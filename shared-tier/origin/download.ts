@@ -12,16 +12,23 @@ import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segme
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
+/** Where the bytes of blobs can be had: a registry, or another replica that is just fetching them. */
+export type BlobSource = Pick<RegistryClient, 'getBlob' | 'getBlobFrom'>;
+
 export interface DownloadOptions {
-  readonly client: RegistryClient;
+  readonly client: BlobSource;
   readonly repository: Repository;
   readonly digest: Digest;
   readonly pace: Pace | undefined;
   readonly signal: AbortSignal;
   /** What a manifest said of the size, if one did. Only a hint: it decides how much the first request asks for. */
   readonly expectedBytes?: number | undefined;
-  /** Called for all bytes that came from the origin. */
+  /** Called for all bytes that came from the source. */
   readonly received: (bytes: number) => void;
+  /** Connections at once, at most. */
+  readonly connections?: number;
+  /** See `BREAKS`. */
+  readonly breaks?: number;
 }
 
 /** The origin has answered: the blob can be read and has this size. */
@@ -61,7 +68,9 @@ export async function startDownload(
       const first = { start: body.isRange ? from : 0, end: firstEnd };
       const failed = new AbortController();
       const download = { ...options, signal: AbortSignal.any([signal, failed.signal]) };
-      const others = Array.from({ length: PARALLEL - 1 }, () => fetchSegments(download, segments, ingest));
+      const others = Array.from({ length: (options.connections ?? PARALLEL) - 1 }, () =>
+        fetchSegments(download, segments, ingest),
+      );
       const all = [
         fetchRange(download, first, ingest, body).then(() => fetchSegments(download, segments, ingest)),
         ...others,
@@ -87,7 +96,7 @@ async function fetchSegments(options: DownloadOptions, segments: Segments, inges
 
 /** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
 async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
-  const { client, repository, digest, signal } = options;
+  const { client, repository, digest, signal, breaks: limit = BREAKS } = options;
   let body = begun;
   let breaks = 0;
   for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
@@ -103,7 +112,7 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
       signal.throwIfAborted();
       const isBroken = OciError.from(error).code === 'UNAVAILABLE' && !ingest.failure;
       breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
-      if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
+      if (!isBroken || breaks >= limit) throw OciError.from(error);
       await delay(50 * 2 ** breaks, undefined, { signal });
     }
     body = undefined;

@@ -20,7 +20,8 @@ export interface Replica extends AsyncDisposable {
   sever(isSevered: boolean): void;
 }
 
-export function replicaOf(api: LeaseApi, holder: string | Holder, durationMs: number): Replica {
+/** The API as a process sees it that can be cut off from it. */
+export function severable(api: LeaseApi): { readonly api: LeaseApi; readonly sever: (isSevered: boolean) => void } {
   let isSevered = false;
   const guarded = <Args extends unknown[], T>(call: (...args: Args) => Promise<T>) => {
     return async (...args: Args): Promise<T> => {
@@ -28,10 +29,7 @@ export function replicaOf(api: LeaseApi, holder: string | Holder, durationMs: nu
       return await call(...args);
     };
   };
-  const foreign: Holder[] = [];
-  const failures: OciError[] = [];
-  const me = typeof holder === 'string' ? holderOf(holder) : holder;
-  const leases = new Leases({
+  return {
     api: {
       create: guarded((name, claim) => api.create(name, claim)),
       read: guarded((name) => api.read(name)),
@@ -39,6 +37,19 @@ export function replicaOf(api: LeaseApi, holder: string | Holder, durationMs: nu
       delete: guarded((seen) => api.delete(seen)),
       list: guarded(() => api.list()),
     },
+    sever: (value) => {
+      isSevered = value;
+    },
+  };
+}
+
+export function replicaOf(place: LeaseApi, holder: string | Holder, durationMs: number): Replica {
+  const { api, sever } = severable(place);
+  const foreign: Holder[] = [];
+  const failures: OciError[] = [];
+  const me = typeof holder === 'string' ? holderOf(holder) : holder;
+  const leases = new Leases({
+    api,
     holder: () => me,
     durationMs,
     events: {
@@ -51,7 +62,7 @@ export function replicaOf(api: LeaseApi, holder: string | Holder, durationMs: nu
     leases,
     foreign,
     failures,
-    sever: (value) => (isSevered = value),
+    sever,
     [Symbol.asyncDispose]: () => leases[Symbol.asyncDispose](),
   };
 }
@@ -223,8 +234,9 @@ export function leasesContract(name: string, { make, durationMs }: LeasesFixture
       const other = { ...holderOf('other'), storeId: 'another store' };
       await using stranger = replicaOf(them.place.client(), other, durationMs);
       await them.replica(0).leases.acquire('object');
-      expect((await stranger.leases.acquire('object')).kind).toBe('held');
-      expect(stranger.foreign).toEqual([holderOf('one')]);
+      expect(stranger.leases.hasMetForeignStore).toBe(false);
+      for (const key of ['object', 'object']) expect((await stranger.leases.acquire(key)).kind).toBe('held');
+      expect([stranger.foreign, stranger.leases.hasMetForeignStore]).toEqual([[holderOf('one')], true]);
     });
 
     test('say when nobody can tell', async () => {
