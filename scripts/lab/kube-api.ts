@@ -16,6 +16,15 @@ export interface KubeApiOptions {
   readonly logs: string;
 }
 
+/** Runs curl as the admin where the API is, and returns what it printed. */
+type Curl = (args: readonly string[]) => Promise<string>;
+
+const LEASE_RULE = {
+  apiGroups: ['coordination.k8s.io'],
+  resources: ['leases'],
+  verbs: ['get', 'list', 'create', 'update', 'delete'],
+};
+
 /** Of services, which no lab has; the API wants to know. */
 const SERVICES = '10.96.0.0/16';
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
@@ -29,16 +38,19 @@ export class KubeApi implements AsyncDisposable {
   readonly admin: KeyPair;
   /** The admin's, in a file. */
   readonly kubeconfig: string;
+  readonly #curl: Curl;
   readonly #etcd: Daemon;
   readonly #startServer: () => Promise<Daemon>;
   #server: Daemon;
 
   private constructor(
     { url, pki, admin, kubeconfig }: Pick<KubeApi, 'url' | 'pki' | 'admin' | 'kubeconfig'>,
+    curl: Curl,
     etcd: Daemon,
     server: Daemon,
     startServer: () => Promise<Daemon>,
   ) {
+    this.#curl = curl;
     this.url = url;
     this.pki = pki;
     this.admin = admin;
@@ -76,6 +88,9 @@ export class KubeApi implements AsyncDisposable {
       await run(inPlace(['curl', '-fsS', '-m', '2', `http://127.0.0.1:${etcdPort}/health`]));
       return true;
     });
+    const who = ['--cacert', pki.caFile, '--cert', admin.certFile, '--key', admin.keyFile];
+    const curl: Curl = async (args) =>
+      (await run(inPlace(['curl', '--fail-with-body', '-sS', '--noproxy', '*', '-m', '10', ...who, ...args]))).stdout;
     const startServer = async (): Promise<Daemon> => {
       await using starting = new AsyncDisposableStack();
       const server = starting.use(
@@ -84,22 +99,42 @@ export class KubeApi implements AsyncDisposable {
           logFile: join(logs, 'kube-apiserver.log'),
         }),
       );
-      const who = ['--cacert', pki.caFile, '--cert', admin.certFile, '--key', admin.keyFile];
-      await server.until('ready', async () => {
-        await run(inPlace(['curl', '-fsS', '-m', '2', ...who, `https://127.0.0.1:${port}/readyz`]));
-        return true;
-      });
+      await server.until('ready', async () => (await curl([`${url}/readyz`])) === 'ok');
       starting.move();
       return server;
     };
     const server = await startServer();
     stack.move();
-    return new KubeApi({ url, pki, admin, kubeconfig }, etcd, server, startServer);
+    return new KubeApi({ url, pki, admin, kubeconfig }, curl, etcd, server, startServer);
   }
 
   /** The kube-apiserver; to stop it, freeze it, kill it. */
   get server(): Daemon {
     return this.#server;
+  }
+
+  /** Reads an object or a list. @throws also when there is none */
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(await this.#curl([this.url + path])) as T;
+  }
+
+  /** Creates an object in the collection at `path`. */
+  async create(path: string, object: object): Promise<void> {
+    await this.#curl(['-H', 'content-type: application/json', '-d', JSON.stringify(object), this.url + path]);
+  }
+
+  /** A namespace in which `user` may do with leases what a shared tier needs, and nothing else. */
+  async createTierNamespace(name: string, user: string): Promise<void> {
+    await this.create('/api/v1/namespaces', { metadata: { name } });
+    const apiGroup = 'rbac.authorization.k8s.io';
+    const path = `/apis/${apiGroup}/v1/namespaces/${name}`;
+    const metadata = { name: 'circ' };
+    await this.create(`${path}/roles`, { metadata, rules: [LEASE_RULE] });
+    await this.create(`${path}/rolebindings`, {
+      metadata,
+      roleRef: { apiGroup, kind: 'Role', name: 'circ' },
+      subjects: [{ apiGroup, kind: 'User', name: user }],
+    });
   }
 
   /** Its next life, on the same etcd and at the same port. */

@@ -1,7 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CoordinationV1Api, CoreV1Api, RbacAuthorizationV1Api } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
@@ -11,8 +11,7 @@ import { holderOf, leaseApiContract } from '../contracts/lease-api.ts';
 import { leaseOf, leasesContract, replicaOf } from '../contracts/leases.ts';
 
 const DURATION_MS = 1_000;
-/** What the shared tier needs, and all that it needs. */
-const VERBS = ['get', 'list', 'create', 'update', 'delete'];
+const USER = 'circ-tier';
 
 let kube: KubeApi;
 let tier: KubernetesApi;
@@ -24,7 +23,7 @@ beforeAll(async () => {
   stack.defer(async () => await rm(directory, { recursive: true }));
   const logs = await mkdtemp(join(logsDir, 'leases-'));
   kube = stack.use(await KubeApi.start({ directory, logs }));
-  const person = await kube.pki.issue('tier', '/CN=circ-tier');
+  const person = await kube.pki.issue('tier', `/CN=${USER}`);
   tier = stack.use(new KubernetesApi());
   tier.loadFromString(await kube.pki.kubeconfig(kube.url, person));
 }, 120_000);
@@ -33,16 +32,8 @@ afterAll(async () => await stack.disposeAsync());
 
 /** A namespace of its own in which the shared tier may do what it needs. */
 async function make() {
-  const admin = new KubernetesApi({ answerMs: 10_000 });
-  admin.loadFromFile(kube.kubeconfig);
-  const made = await admin.makeApiClient(CoreV1Api).createNamespace({ body: { metadata: { generateName: 'circ-' } } });
-  const namespace = made.metadata?.name ?? '';
-  const roles = admin.makeApiClient(RbacAuthorizationV1Api);
-  const rules = [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: VERBS }];
-  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'circ' };
-  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'circ-tier' }];
-  await roles.createNamespacedRole({ namespace, body: { metadata: { name: 'circ' }, rules } });
-  await roles.createNamespacedRoleBinding({ namespace, body: { metadata: { name: 'circ' }, roleRef, subjects } });
+  const namespace = `circ-${randomUUID()}`;
+  await kube.createTierNamespace(namespace, USER);
   const reports: [LeaseVerb, LeaseResult][] = [];
   const client = () =>
     new KubernetesLeaseApi({ api: tier, namespace, report: (verb, result) => reports.push([verb, result]) });
@@ -60,8 +51,7 @@ async function make() {
     namespace,
     client,
     reports,
-    leases: admin.makeApiClient(CoordinationV1Api),
-    [Symbol.asyncDispose]: async () => await admin[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 
@@ -72,7 +62,8 @@ describe('a real Kubernetes API', () => {
   test('shows a lease as it was written', async () => {
     await using place = await make();
     await place.client().create('circ-a', { holder: holderOf('one'), durationMs: 15_000 });
-    const lease = await place.leases.readNamespacedLease({ name: 'circ-a', namespace: place.namespace });
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${place.namespace}/leases/circ-a`;
+    const lease = await kube.get<{ metadata: object; spec: object }>(path);
     expect(lease.metadata).toMatchObject({
       labels: { 'app.kubernetes.io/name': 'circ', 'app.kubernetes.io/component': 'fetch' },
       annotations: { 'circ/holder-address': 'one.test:5061', 'circ/store-id': 'store' },
