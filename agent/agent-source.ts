@@ -11,7 +11,8 @@ import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/o
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Grants } from './grants.ts';
-import type { Relay, RelayedBlob } from './relay.ts';
+import type { Redirects } from './redirects.ts';
+import { NOTHING, type Relay, type RelayedBlob } from './relay.ts';
 import type { TierQuestions } from './tier-client.ts';
 
 export interface AgentSourceOptions {
@@ -21,6 +22,10 @@ export interface AgentSourceOptions {
   readonly admission: Admission;
   readonly relay: Relay;
   readonly fills: Fills;
+  /** Absent: everything is relayed. */
+  readonly redirects?: Redirects;
+  /** The node's disk cannot be read; the tier is asked instead. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
@@ -70,17 +75,17 @@ export class AgentSource implements OciSource {
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { grants, store, relay, admission, fills } = this.#options;
+    const { grants, relay, admission, fills, redirects } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
     if (grants.readable(request, digest)) {
-      const stored = await store.open(digest);
+      const stored = await this.#openStored(digest);
       if (stored) return fromContent(stored, 'node-hit');
     }
     const place = placeOf(request);
     const located = await relay.locate(place, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await store.open(digest);
+    const stored = await this.#openStored(digest);
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
@@ -89,6 +94,10 @@ export class AgentSource implements OciSource {
     if (keep) fills.start(blob);
     const filling = await fills.follow(digest, range.start);
     if (filling) return this.#following(filling, blob, outcome);
+    const { readUrl } = located;
+    // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
+    const isCommitted = !located.fromOrigin;
+    if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
       sizeBytes,
@@ -96,6 +105,15 @@ export class AgentSource implements OciSource {
       chunks: () => chunks,
       [Symbol.asyncDispose]: async () => chunks[Symbol.dispose](),
     };
+  }
+
+  async #openStored(digest: Digest): Promise<Content | undefined> {
+    try {
+      return await this.#options.store.open(digest);
+    } catch (error) {
+      this.#options.storeFailed(OciError.from(error));
+      return undefined;
+    }
   }
 
   /** Reads along with a fill; when that fails (the disk is full, say), goes on from the tier where it stopped. */
@@ -135,6 +153,16 @@ function fromContent(content: Content, outcome: Origin): BlobAnswer {
     outcome,
     chunks: (range, options) => content.chunks(range, options),
     [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+  };
+}
+
+function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
+  return {
+    sizeBytes,
+    outcome: 'tier-hit',
+    redirect,
+    chunks: () => NOTHING,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 

@@ -3,6 +3,8 @@ import { BufferPool } from '../content/buffer-pool.ts';
 import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
+import { OciError } from '../oci/error.ts';
+import { every } from '../service/every.ts';
 import { listenOn } from '../service/listen.ts';
 import type { Logger } from '../service/log.ts';
 import { createOciServer } from '../service/oci-server.ts';
@@ -20,6 +22,8 @@ import { Grants } from './grants.ts';
 import { hostsEvents } from './hosts/hosts-events.ts';
 import { HostsKeeper } from './hosts/hosts-keeper.ts';
 import { type Mirror, mirrorUrl } from './hosts/mirror.ts';
+import { hasBegun } from './read-begun.ts';
+import { Redirects } from './redirects.ts';
 import { Relay } from './relay.ts';
 import { Replicas } from './replicas.ts';
 
@@ -28,6 +32,9 @@ export interface Agent extends AsyncDisposable {
   readonly mirror: Address;
   readonly status: Address;
 }
+
+/** How often the node cache makes room for other programs; kubelet looks at the disk as often. */
+const KEEP_FREE_MS = 10_000;
 
 /**
  * The composition root: what there is, and who knows whom.
@@ -55,11 +62,24 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     onEvict: events.evicted,
   });
 
+  const failed = (error: unknown): void => events.storeFailed(OciError.from(error));
+  starting.use(every(KEEP_FREE_MS, () => store.keepFree(), failed));
+
   const tier = starting.use(new Replicas({ tier: config.sharedTier, events: events.replicas, ...options }));
   const grants = new Grants();
   const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), grants, pool });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
-  const source = new AgentSource({ tier, store, grants, relay, fills, admission: new Admission(config.admit) });
+  const redirects = starting.use(new Redirects({ hasBegun, switchedOff: events.redirectsOff }));
+  const source = new AgentSource({
+    tier,
+    store,
+    grants,
+    relay,
+    fills,
+    admission: new Admission(config.admit),
+    ...(config.delivery === 'redirect' && { redirects }),
+    storeFailed: events.storeFailed,
+  });
 
   const app = createOciServer({
     source,
@@ -68,7 +88,10 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
   });
   starting.defer(() => app.close());
   const mirror = await listenOn(app, config.listen);
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  let isReady = false;
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => isReady }),
+  );
 
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
@@ -76,6 +99,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     const hosts = hostsEvents(log, metrics, ours);
     starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
   }
+  isReady = true;
 
   const running = starting.move();
   return { mirror, status: status.address, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };

@@ -26,6 +26,7 @@ export interface AgentConfig {
   readonly admit: AdmissionPolicy;
   /** containerd's `config_path`; undefined: its hosts.toml files are left alone. */
   readonly certsDirectory: string | undefined;
+  readonly delivery: 'relay' | 'redirect';
   readonly origins: OriginsFile;
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -35,7 +36,11 @@ export interface AgentConfig {
 export const AGENT_VARIABLES = {
   CIRC_AGENT_LISTEN: variable('the mirror endpoint, for containerd', '127.0.0.1:5050', parseAddress),
   CIRC_AGENT_STATUS_LISTEN: variable('/livez, /readyz, /metrics', '127.0.0.1:5051', parseAddress),
-  CIRC_SHARED_TIER: variable('gRPC of the shared tier', '127.0.0.1:5060', parseAddress),
+  CIRC_SHARED_TIER: variable(
+    'gRPC of the shared tier; a name may have an address per replica',
+    '127.0.0.1:5060',
+    parseAddress,
+  ),
   CIRC_AGENT_CACHE_DIR: variable('directory of the node cache', '/var/lib/circ/agent', (text) =>
     resolve(parseText(text)),
   ),
@@ -46,7 +51,11 @@ export const AGENT_VARIABLES = {
     'second-request',
     oneOf(...ADMISSION_POLICIES),
   ),
-  CIRC_AGENT_DELIVERY: variable('how blobs reach containerd: relay', 'relay', oneOf('relay')),
+  CIRC_AGENT_DELIVERY: variable(
+    'how blobs reach containerd: relay (through the agent), redirect (straight from the shared tier)',
+    'relay',
+    oneOf('relay', 'redirect'),
+  ),
   CIRC_AGENT_TLS_CERT_FILE: notYet('https on the mirror endpoint'),
   CIRC_AGENT_TLS_KEY_FILE: notYet('https on the mirror endpoint'),
   CIRC_CONTAINERD_CERTS_DIR: optional('directory whose hosts.toml files the agent manages', parseCertsDirectory),
@@ -76,6 +85,7 @@ export function readAgentConfig(env: Env): AgentConfig {
     minFree: values.CIRC_AGENT_MIN_FREE,
     admit: values.CIRC_AGENT_ADMIT,
     certsDirectory: values.CIRC_CONTAINERD_CERTS_DIR,
+    delivery: values.CIRC_AGENT_DELIVERY,
     origins,
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,

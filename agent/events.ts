@@ -6,12 +6,17 @@ import type { Logger } from '../service/log.ts';
 import { formatAddress } from '../service/units.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
+import { Seldom } from '../service/seldom.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
   readonly replicas: ReplicaEvents;
+  /** No client came to a target that it was sent to; what is there is relayed now. */
+  readonly redirectsOff: (target: string) => void;
+  /** The node cache could not be read, or not be asked how full it is; serving went on without it. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 /** What is true now, for the gauges. */
@@ -32,6 +37,16 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
   const fillsFailed = new Counter({
     name: 'circ_fills_failed_total',
     help: 'Blobs that could not be kept on the node; they were served all the same',
+    registers,
+  });
+  const storeErrors = new Counter({
+    name: 'circ_store_errors_total',
+    help: 'Times that the node cache could not be used; the shared tier served instead',
+    registers,
+  });
+  const redirectsLost = new Counter({
+    name: 'circ_redirects_switched_off_total',
+    help: 'Times that no client came to where it was sent; from there blobs are relayed for a while',
     registers,
   });
   const bytes: Gauge = new Gauge({
@@ -57,6 +72,7 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['what'],
     registers,
   });
+  const seldom = new Seldom();
 
   return {
     evicted: (digest, reason) => {
@@ -65,7 +81,20 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     },
     fillFailed: (digest, error) => {
       fillsFailed.inc();
-      log.warn({ digest, code: error.code, reason: error.message, err: error.cause }, 'not kept on this node');
+      seldom.happened(`fill: ${error.message}`, (times) => {
+        const facts = { digest, code: error.code, reason: error.message, times, err: error.cause };
+        log.warn(facts, 'not kept on this node');
+      });
+    },
+    redirectsOff: (target) => {
+      redirectsLost.inc();
+      log.warn({ target }, 'no client has come to where it was sent; its blobs are relayed for 10 minutes');
+    },
+    storeFailed: (error) => {
+      storeErrors.inc();
+      seldom.happened(`store: ${error.message}`, (times) => {
+        log.error({ reason: error.message, times, err: error.cause }, 'the node cache cannot be used; serving goes on');
+      });
     },
     replicas: {
       changed: (address, state, reason) => {

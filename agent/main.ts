@@ -1,5 +1,6 @@
 import { ConfigError } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
+import { startWatchdog } from '../service/watchdog.ts';
 import { startAgent } from './agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from './config.ts';
 import { mirrorUrl } from './hosts/mirror.ts';
@@ -24,9 +25,11 @@ process.exitCode = await runProgram(
       },
     },
     start: async (config, log) => {
-      const agent = await startAgent(config, log);
+      await using starting = new AsyncDisposableStack();
+      starting.use(startWatchdog({ failed: (error) => log.error({ err: error }, 'the event loop is not watched') }));
+      const agent = starting.use(await startAgent(config, log));
       log.info({ mirror: agent.mirror, status: agent.status }, 'listening');
-      return agent;
+      return starting.move();
     },
   },
   { args: process.argv.slice(2), env: process.env },

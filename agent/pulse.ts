@@ -4,7 +4,7 @@ export interface PulseOptions {
   readonly ask: () => void;
   /** The answer is late. Called once per silence. */
   readonly suspect: () => void;
-  /** It is taken for dead. */
+  /** It is taken for dead; again and again, as long as somebody uses it all the same. */
   readonly silent: () => void;
   readonly tickMs?: number;
 }
@@ -74,6 +74,7 @@ export class Pulse {
     if (this.#silentTicks === ASK_AT) this.#options.ask();
     if (this.#silentTicks === SUSPECT_AT) this.#options.suspect();
     if (this.#silentTicks !== SILENT_AT) return;
+    this.#silentTicks = 0;
     this.#endProbe();
     this.#options.silent();
   }

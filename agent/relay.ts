@@ -126,7 +126,8 @@ function unusable(): OciError {
   return new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
 }
 
-const NOTHING: Chunks & Disposable = {
+/** The chunks of no bytes. */
+export const NOTHING: Chunks & Disposable = {
   // oxlint-disable-next-line no-empty-function -- the chunks of no bytes
   async *[Symbol.asyncIterator]() {},
   [Symbol.dispose]: () => undefined,

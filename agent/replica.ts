@@ -16,6 +16,8 @@ export interface ReplicaOptions {
   /** From one attempt to connect to the next, and from a failure to the next attempt. */
   readonly retryMs: number;
   readonly changed: (address: Address, state: ReplicaState, reason: Error | undefined) => void;
+  /** The connection is lost, or could not be made: it may have another address by now. */
+  readonly lost: () => void;
   /** It owes a sign of life: time to see which others could stand in. */
   readonly suspected: () => void;
   /** A read was ended, because the replica cannot go on with it. */
@@ -127,6 +129,7 @@ export class Replica implements ReadPeer, Disposable {
     while (!signal.aborted) {
       this.#nextAttemptMs = this.#retryAtMs();
       const reason = await this.#connected();
+      this.#options.lost();
       const waitMs = this.#nextAttemptMs - performance.now();
       // A connection that has stood for a while and is lost may be had again at once.
       this.#become(waitMs > 0 ? 'failed' : 'connecting', reason);

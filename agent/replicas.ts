@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { OciError } from '../oci/error.ts';
 import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
@@ -99,6 +99,7 @@ export class Replicas implements TierQuestions, Disposable {
         return { replica, answer: await replica.ask(client, question) };
       } catch (error) {
         if (!isUnanswered(error)) throw error;
+        await nextTurn(); // the health stream has broken with it, and the replica knows by then
       }
     }
   }
@@ -139,9 +140,9 @@ export class Replicas implements TierQuestions, Disposable {
       {
         connect,
         retryMs: this.#retryMs,
-        changed: (address, state, reason) => {
-          if (state !== 'healthy') void this.#addresses.refresh(HASTY_LOOKUP_MS);
-          events.changed(address, state, reason);
+        changed: events.changed,
+        lost: () => {
+          if (!this.#isEnded) void this.#addresses.refresh(HASTY_LOOKUP_MS);
         },
         suspected: () => {
           for (const replica of this.#replicas.values()) replica.probe();

@@ -59,8 +59,8 @@ export class TierClient implements Disposable {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2_000,
-      // While nothing is asked; then `Pulse` looks closer.
-      'grpc.keepalive_time_ms': 5_000,
+      // For when nothing is asked; while something is, `Pulse` looks closer.
+      'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 3_000,
     });
   }

@@ -1,16 +1,20 @@
-import { mkdirSync, renameSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, statfs, utimes } from 'node:fs/promises';
+import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Chunk, Chunks } from './chunk.ts';
+import { isDamage, isMissing } from './damage.ts';
 import { DiskIngest } from './disk-ingest.ts';
 import type { Hasher } from './hasher.ts';
+import { heldBack } from './held-back.ts';
 import { Layout } from './layout.ts';
 import { readChunks } from './read-chunks.ts';
 import { scanBlobs } from './scan.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
+import { type OpenedFile, StoredFile } from './stored-file.ts';
 
 export type EvictionReason = 'size' | 'free-space' | 'damaged' | 'deleted';
 
@@ -25,21 +29,12 @@ export interface DiskStoreOptions {
   readonly onEvict?: (digest: Digest, reason: EvictionReason) => void;
 }
 
-interface Entry {
-  readonly sizeBytes: number;
-  readers: number;
-  touchedAtMs: number;
-}
-
-/** Recency is written to the disk at most this often for one content; it only has to survive a restart roughly. */
-const TOUCH_EVERY_MS = 60_000;
-
 /** A content store in a directory. The directory is the truth: the index is rebuilt from it at start. */
 export class DiskStore implements ContentStore {
   readonly layout: Layout;
   readonly #options: DiskStoreOptions;
   /** lru-cache keeps the order only; what goes, and when, is decided here, because open content must stay. */
-  readonly #index = new LRUCache<Digest, Entry>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
+  readonly #index = new LRUCache<Digest, StoredFile>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
   #committedBytes = 0;
   #reservedBytes = 0;
   /** The part of the reservations that the file system does not know of yet. */
@@ -58,7 +53,7 @@ export class DiskStore implements ContentStore {
       await mkdir(store.layout.ingests, { recursive: true });
       await mkdir(store.layout.blobs, { recursive: true });
       for (const { digest, sizeBytes, usedAtMs } of await scanBlobs(store.layout)) {
-        store.#index.set(digest, { sizeBytes, readers: 0, touchedAtMs: usedAtMs });
+        store.#index.set(digest, store.#fileOf(digest, sizeBytes, usedAtMs));
         store.#committedBytes += sizeBytes;
       }
       store.#evict(() => store.#committedBytes > options.capacityBytes, 'size');
@@ -83,20 +78,16 @@ export class DiskStore implements ContentStore {
     const entry = this.#index.get(digest);
     if (!entry) return undefined;
     entry.readers += 1; // before the first wait, so that it is not evicted under our hands
-    let file: FileHandle | undefined;
     try {
-      file = await open(this.layout.blob(digest));
-      if ((await file.stat()).size !== entry.sizeBytes)
-        throw new OciError('CORRUPT', 'stored content has another size');
+      const opened = await entry.open();
+      opened.checked?.catch((error: unknown) => this.#dropIfDamaged(digest, entry, error));
+      return this.#content(digest, entry, opened);
     } catch (error) {
       entry.readers -= 1;
-      await file?.close();
-      if (!isDamage(error)) throw OciError.from(error);
-      this.#drop(digest, 'damaged');
-      return undefined;
+      this.#dropIfDamaged(digest, entry, error);
+      if (isDamage(error)) return undefined;
+      throw OciError.from(error);
     }
-    this.#touch(digest, entry);
-    return this.#content(digest, entry, file);
   }
 
   async ingest(digest: Digest, sizeBytes: number): Promise<Ingest> {
@@ -114,7 +105,7 @@ export class DiskStore implements ContentStore {
       this.#unwrittenBytes -= sizeBytes;
       throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
     }
-    const entry: Entry = { sizeBytes, readers: 0, touchedAtMs: Date.now() };
+    const entry = this.#fileOf(digest, sizeBytes, Date.now());
     return new DiskIngest({
       file,
       digest,
@@ -156,12 +147,22 @@ export class DiskStore implements ContentStore {
     for (const [digest, { sizeBytes }] of Array.from(this.#index.entries())) yield { digest, sizeBytes };
   }
 
-  #content(digest: Digest, entry: Entry, file: FileHandle): Content {
+  #fileOf(digest: Digest, sizeBytes: number, usedAtMs: number): StoredFile {
+    const { hasher } = this.#options;
+    return new StoredFile({ digest, path: this.layout.blob(digest), sizeBytes, usedAtMs, hasher });
+  }
+
+  #content(digest: Digest, entry: StoredFile, { file, checked }: OpenedFile): Content {
+    const { sizeBytes } = entry;
+    const { pool } = this.#options;
     let isOpen = true;
     return {
       digest,
-      sizeBytes: entry.sizeBytes,
-      chunks: (range, { signal }) => readChunks(file, range, { signal, pool: this.#options.pool }),
+      sizeBytes,
+      chunks: (range, { signal }) => {
+        const held = checked && range.end === sizeBytes ? heldBack(checked, sizeBytes) : {};
+        return this.#watched(digest, entry, readChunks(file, range, { signal, pool, ...held }));
+      },
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
@@ -171,8 +172,22 @@ export class DiskStore implements ContentStore {
     };
   }
 
+  async *#watched(digest: Digest, entry: StoredFile, chunks: Chunks): AsyncGenerator<Chunk> {
+    try {
+      yield* chunks;
+    } catch (error) {
+      this.#dropIfDamaged(digest, entry, error);
+      throw error;
+    }
+  }
+
+  /** What is damaged is fetched anew the next time. */
+  #dropIfDamaged(digest: Digest, entry: StoredFile, error: unknown): void {
+    if (isDamage(error) && this.#index.peek(digest) === entry) this.#drop(digest, 'damaged');
+  }
+
   /** Synchronous from rename to index, so that nothing else happens between the two. */
-  #publish(path: string, digest: Digest, entry: Entry): void {
+  #publish(path: string, digest: Digest, entry: StoredFile): void {
     this.#reservedBytes -= entry.sizeBytes;
     if (this.#index.has(digest)) {
       this.#remove(path); // somebody else was faster with the same bytes
@@ -182,6 +197,7 @@ export class DiskStore implements ContentStore {
     try {
       mkdirSync(dirname(target), { recursive: true });
       renameSync(path, target);
+      entry.trust(statSync(target));
     } catch (error) {
       this.#reservedBytes += entry.sizeBytes; // given back when the failed ingest closes
       throw error;
@@ -209,6 +225,11 @@ export class DiskStore implements ContentStore {
       if (fits) return;
     }
     throw new OciError('UNAVAILABLE', 'there is no room to store content of this size');
+  }
+
+  /** Makes room for what other programs have written: the free part is theirs, whoever fills it. @throws OciError UNAVAILABLE */
+  async keepFree(): Promise<void> {
+    await this.#leavesFree();
   }
 
   /** Evicts until the file system keeps its free part once all reservations are used; false when that is impossible. */
@@ -245,16 +266,17 @@ export class DiskStore implements ContentStore {
   #drop(digest: Digest, reason: EvictionReason): void {
     const entry = this.#index.peek(digest);
     if (!entry) return;
-    this.#index.delete(digest);
-    this.#committedBytes -= entry.sizeBytes;
     const trash = this.layout.temporary();
     try {
       // Renamed at once, so that a new commit of the same digest cannot be hit by the slower unlink.
       renameSync(this.layout.blob(digest), trash);
       this.#remove(trash);
     } catch (error) {
-      if (!isMissing(error)) throw OciError.from(error);
+      // What cannot be removed gives no room, and can still be served; but what is damaged never again.
+      if (!isMissing(error) && reason !== 'damaged') throw OciError.from(error);
     }
+    this.#index.delete(digest);
+    this.#committedBytes -= entry.sizeBytes;
     this.#options.onEvict?.(digest, reason);
   }
 
@@ -262,20 +284,4 @@ export class DiskStore implements ContentStore {
   #remove(path: string): void {
     rm(path, { force: true }).catch(() => undefined);
   }
-
-  #touch(digest: Digest, entry: Entry): void {
-    const now = Date.now();
-    if (now - entry.touchedAtMs < TOUCH_EVERY_MS) return;
-    entry.touchedAtMs = now;
-    // A read-only disk still serves; only the order after a restart is less exact.
-    utimes(this.layout.blob(digest), now / 1000, now / 1000).catch(() => undefined);
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
-}
-
-function isDamage(error: unknown): boolean {
-  return isMissing(error) || (error instanceof OciError && error.code === 'CORRUPT');
 }

@@ -20,6 +20,11 @@ const HTTP_STATUS = {
   NAME_UNKNOWN: 404,
   MANIFEST_UNKNOWN: 404,
   BLOB_UNKNOWN: 404,
+  /**
+   * Not in the specification, on purpose: oras takes NAME_UNKNOWN at /referrers/ for a missing repository and gives up,
+   * and every other 404 for a registry without that API, and looks for a tag instead.
+   */
+  ENDPOINT_UNKNOWN: 404,
   UNSUPPORTED: 405,
   RANGE_INVALID: 416,
   INTERNAL: 500,

@@ -36,7 +36,10 @@ process.exitCode = await runProgram(
       const agent = starting.use(
         await startAgent({ ...config.agent, sharedTier: tier.grpc }, log.child({ part: 'agent' })),
       );
-      process.stderr.write(welcome(formatAddress(agent.mirror), formatAddress(agent.status), formatAddress(tier.http)));
+      const { certsDirectory } = config.agent;
+      process.stderr.write(
+        welcome(formatAddress(agent.mirror), formatAddress(agent.status), formatAddress(tier.http), certsDirectory),
+      );
       const running = starting.move();
       return { [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
     },
@@ -44,7 +47,13 @@ process.exitCode = await runProgram(
   { args: process.argv.slice(2), env: process.env },
 );
 
-function welcome(mirror: string, status: string, tier: string): string {
+function welcome(mirror: string, status: string, tier: string, certsDirectory: string | undefined): string {
+  const byHand = `For containerd, put this into /etc/containerd/certs.d/_default/hosts.toml:
+
+  [host."http://${mirror}"]
+    capabilities = ["pull", "resolve"]
+    dial_timeout = "5s"`;
+  const isManaged = `The hosts.toml files in ${certsDirectory} are managed: they lead containerd here.`;
   return `
 circ is running: one agent and one shared tier, on this machine only.
 
@@ -52,11 +61,7 @@ circ is running: one agent and one shared tier, on this machine only.
   its metrics             http://${status}/metrics
   shared tier             http://${tier}   (podman, crane, docker: ${tier}/REGISTRY/REPOSITORY)
 
-For containerd, put this into /etc/containerd/certs.d/_default/hosts.toml:
-
-  [host."http://${mirror}"]
-    capabilities = ["pull", "resolve"]
-    dial_timeout = "5s"
+${certsDirectory === undefined ? byHand : isManaged}
 
 Try it, twice:
 

@@ -118,7 +118,11 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
     }
     await using blob = await source.openBlob(request, exchange);
     exchange.outcome = blob.outcome;
-    const { sizeBytes } = blob;
+    const { sizeBytes, redirect } = blob;
+    if (redirect) {
+      exchange.send(307, { ...headers, location: redirect.href, 'content-length': 0 });
+      return;
+    }
     const range = request.range && resolveRange(request.range, sizeBytes);
     const { start, end } = range ?? { start: 0, end: sizeBytes };
     exchange.begin(range ? 206 : 200, {

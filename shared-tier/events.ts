@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
 import type { FetchEvents } from './fetches.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
@@ -94,6 +95,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
   gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  const seldom = new Seldom();
   const warned = new Set<Registry>();
 
   return {
@@ -153,7 +155,9 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     },
     notKept: (error) => {
       notKept.inc();
-      log.error({ err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      seldom.happened(error instanceof Error ? error.message : '', (times) => {
+        log.error({ times, err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      });
     },
     privateAddress: (registry) => {
       if (warned.has(registry) || warned.size >= 1_000) return;

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
@@ -29,6 +30,10 @@ export interface SignedReadsOptions {
 }
 
 const PREFIX = '/circ/v1/read/';
+/** Followed by the same seal as a read: has anybody begun it? 204 or 404. */
+const BEGUN_PREFIX = '/circ/v1/begun/';
+const BEGUN_MS = 60_000;
+const MAX_BEGUN = 10_000;
 
 /** The URL of a read at a replica, this one or another: all with the master key honour it. */
 export function signedReadUrl(
@@ -48,6 +53,8 @@ export function signedReadUrl(
  */
 export class SignedReads {
   readonly #options: SignedReadsOptions;
+  /** Seals of the reads that have begun a moment ago: agents ask whether who they sent here has come. */
+  readonly #begun = new LRUCache<string, true>({ max: MAX_BEGUN, ttl: BEGUN_MS });
 
   constructor(options: SignedReadsOptions) {
     this.#options = options;
@@ -59,7 +66,7 @@ export class SignedReads {
     return signedReadUrl(seal, advertise(), { registry, digest }, validForMs);
   }
 
-  /** Adds the route to the tier's HTTP server. */
+  /** Adds the routes to the tier's HTTP server. */
   register(app: FastifyInstance): void {
     app.get(`${PREFIX}*`, async (request, reply) => {
       reply.hijack();
@@ -69,7 +76,9 @@ export class SignedReads {
       const gone = new AbortController();
       response.once('close', () => gone.abort(new OciError('UNAVAILABLE', 'the reader hung up')));
       try {
-        const { registry, digest } = this.#open(request.raw.url ?? '');
+        const sealed = sealIn(request.raw.url, PREFIX);
+        const { registry, digest } = this.#open(sealed);
+        this.#begun.set(sealed, true);
         await using content = await this.#options.images.read({ registry }, digest);
         if (!content) throw new OciError('BLOB_UNKNOWN', 'the content has gone; open it again');
         const { sizeBytes } = content;
@@ -95,12 +104,18 @@ export class SignedReads {
       }
       this.#options.report({ bytes, error: failure });
     });
+    app.get(`${BEGUN_PREFIX}*`, async (request, reply) => {
+      await reply.code(this.#begun.has(sealIn(request.raw.url, BEGUN_PREFIX)) ? 204 : 404).send();
+    });
   }
 
-  #open(url: string): { registry: Registry; digest: Digest } {
-    const sealed = Buffer.from(url.slice(PREFIX.length).split('?', 1).join(), 'base64url');
-    const claims = this.#options.seal.open(sealed);
+  #open(sealed: string): { registry: Registry; digest: Digest } {
+    const claims = this.#options.seal.open(Buffer.from(sealed, 'base64url'));
     if (claims?.method !== 'GET') throw new OciError('BLOB_UNKNOWN', 'this read is not valid, or not any more');
     return { registry: parseRegistry(claims.registry), digest: parseDigest(claims.digest) };
   }
+}
+
+function sealIn(url: string | undefined, prefix: string): string {
+  return (url ?? '').slice(prefix.length).split('?', 1).join();
 }

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client';
 import type { Logger } from '../../service/log.ts';
-import type { HostsFile } from './hosts-file.ts';
+import { type HostsFile, codeOf } from './hosts-file.ts';
 import { type Mirror, mirrorLines } from './mirror.ts';
 
 /**
@@ -55,8 +55,10 @@ export function hostsEvents(log: Logger, metrics: MetricsRegistry, mirror: Mirro
       log.warn({ file: path, reason, effect }, 'hosts.toml is left as it is');
     },
     unwritable: (paths, error) => {
-      const todo = `make them writable to the agent, or put this first into each by hand: ${mirrorLines(mirror).join('\\n')}`;
-      log.warn({ files: paths, todo, err: error }, 'hosts.toml files cannot be written; pulls may bypass this agent');
+      const todo = 'make them writable to the agent, or put these lines into each by hand, before the first [host';
+      const reason = error instanceof Error ? error.message : String(error);
+      const facts = { files: paths, code: codeOf(error), reason, todo, lines: mirrorLines(mirror) };
+      log.warn(facts, 'hosts.toml files cannot be written; pulls may bypass this agent');
     },
     contested: (path, resumeMs) => {
       const todo = 'find out what rewrites this file, and tell it about the mirror';

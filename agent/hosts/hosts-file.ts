@@ -84,13 +84,23 @@ export async function writeHostsFile({ path, target, content }: HostsFile, bytes
   }
 }
 
-/** Makes a directory with all that are missing above it. @returns how many were made */
+/**
+ * Makes a directory with all that are missing above it. (Node's own `recursive` says ENOENT where the file system says
+ * EROFS.)
+ *
+ * @returns how many were made
+ */
 export async function makeDirectory(path: string): Promise<number> {
-  const first = await mkdir(path, { recursive: true, mode: 0o755 });
-  if (first === undefined) return 0;
-  let made = 1;
-  for (let each = path; each !== first && each !== dirname(each); each = dirname(each)) made += 1;
-  return made;
+  try {
+    await mkdir(path, 0o755);
+    return 1;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await stat(path).catch(missing(undefined)))?.isDirectory()) return 0;
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    const above = await makeDirectory(dirname(path));
+    await mkdir(path, 0o755);
+    return above + 1;
+  }
 }
 
 /** Removes a hosts.toml that an agent has made, and so many directories above it as are empty then. */

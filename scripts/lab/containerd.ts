@@ -8,6 +8,7 @@ import {
 } from './containerd-version.ts';
 import { Cri, type Credentials } from './cri.ts';
 import { Daemon } from './daemon.ts';
+import { privately } from './mounts.ts';
 import type { Namespace } from './network.ts';
 
 export interface ContainerdOptions {
@@ -61,8 +62,7 @@ export class Containerd implements AsyncDisposable {
     const configuration = { ...options, socket: socketIn(directory), certsDir };
     await writeFile(file, containerdConfiguration(version, configuration));
     const daemon = await Daemon.start({
-      // The mounts of unpacking are seen by nobody else, and vanish with the process.
-      argv: namespace.command(['unshare', '--mount', '--', containerdPrograms[version].daemon, '--config', file]),
+      argv: namespace.command(privately([containerdPrograms[version].daemon, '--config', file])),
       logFile,
       env: { PATH: process.env['PATH'] },
     });

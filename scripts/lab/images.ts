@@ -1,7 +1,7 @@
 import { createCipheriv } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -47,8 +47,8 @@ const debianLayers = [
 /** Of packages that hold the same files on every architecture. */
 const commonLayer = ['media-types', 'netbase'] as const;
 const otherLayer = ['ca-certificates'] as const;
-/** Small ones, for what is pulled often. */
-const dockerLayers = [['netbase'], ['hostname']] as const;
+
+const ARTIFACT_LAYER = 'application/vnd.lab.packages.layer.v1.tar+gzip';
 
 const LAYER_FILE_BYTES = 64 * 1024 * 1024;
 const BIG_FILE_BYTES = 1100 * 1024 * 1024;
@@ -103,16 +103,20 @@ async function build(scratch: string): Promise<void> {
   );
   await crane('index', 'append', '-m', here, '-m', there, '-t', `${registry.address}/${images.multi}`);
 
-  const small: string[] = [];
-  for (const packages of dockerLayers) small.push(await packageLayer(scratch, packages));
-  const docker = await append(images.docker, platforms[0], small);
+  const small = await packageLayer(scratch, ['netbase']);
+  const docker = await append(images.docker, platforms[0], [small, await packageLayer(scratch, ['hostname'])]);
   await crane('copy', docker, `${registry.address}/${images.official}`);
   await append(images.layer, platforms[0], [await fileLayer(scratch, 'layer', LAYER_FILE_BYTES)], ['--oci-empty-base']);
   await append(images.big, platforms[0], [await fileLayer(scratch, 'big', BIG_FILE_BYTES)]);
 
-  const what = ['--artifact-type', 'application/vnd.lab.packages', `${small[0]}:application/vnd.lab.packages.v1`];
-  const push = [toolPath('oras'), 'push', '--plain-http', '--disable-path-validation'];
-  await namespace.run([...push, `${registry.address}/${images.artifact}`, ...what], { env: { HOME: scratch } });
+  const artifact = ['--artifact-type', 'application/vnd.lab.packages', `${basename(small)}:${ARTIFACT_LAYER}`];
+  await namespace.run(
+    [toolPath('oras'), 'push', '--plain-http', `${registry.address}/${images.artifact}`, ...artifact],
+    {
+      env: { HOME: scratch },
+      cwd: scratch,
+    },
+  );
 }
 
 /** The files of some Debian packages as a gzip layer. */

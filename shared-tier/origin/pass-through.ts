@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Chunk, Chunks } from '../../content/chunk.ts';
+import { unlessAborted } from '../../content/unless-aborted.ts';
 import { algorithmOf, hexOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
@@ -131,16 +132,4 @@ function chunkOf(bytes: Uint8Array): Chunk {
 
 async function drain(chunks: Chunks): Promise<void> {
   for await (const { release } of chunks) release();
-}
-
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

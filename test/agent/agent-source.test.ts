@@ -68,7 +68,8 @@ async function agent(admit: AdmissionPolicy, options: Partial<DiskStoreOptions> 
   const failures: OciError[] = [];
   const fills = parts.use(new Fills({ store: disk.store, relay, failed: (_digest, error) => failures.push(error) }));
   const admission = new Admission(admit);
-  const source = new AgentSource({ tier: client, store: disk.store, grants, admission, relay, fills });
+  const storeFailed = (error: OciError): number => failures.push(error);
+  const source = new AgentSource({ tier: client, store: disk.store, grants, admission, relay, fills, storeFailed });
   const get = async (request = blobRequest()): Promise<{ outcome: string; bytes: Buffer }> => {
     await using blob = await source.openBlob(request, { signal: NEVER });
     const { range } = request;

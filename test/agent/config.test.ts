@@ -86,6 +86,17 @@ describe('readAgentConfig', () => {
     expect(problems).toHaveLength(5);
   });
 
+  test('manages one absolute directory of hosts.toml files, or none', () => {
+    const values = ['', '/etc/containerd/certs.d/'].map((text) => ({ CIRC_CONTAINERD_CERTS_DIR: text }));
+    const directories = values.map((env) => readAgentConfig(env).certsDirectory);
+    expect(directories).toEqual([undefined, '/etc/containerd/certs.d']);
+    for (const wrong of ['certs.d', '/etc/containerd/certs.d:/etc/docker/certs.d']) {
+      expect(problemsOf({ CIRC_CONTAINERD_CERTS_DIR: wrong })).toEqual([
+        expect.stringMatching(/^CIRC_CONTAINERD_CERTS_DIR: expected one absolute path/),
+      ]);
+    }
+  });
+
   test('says which origins file cannot be read', () => {
     expect(problemsOf({ CIRC_ORIGINS: '/no/such/file' })).toEqual([
       expect.stringMatching(/^CIRC_ORIGINS: .*\/no\/such\/file/),

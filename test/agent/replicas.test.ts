@@ -1,75 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { rankFor } from '../../agent/rendezvous.ts';
-import type { ReplicaState } from '../../agent/replica.ts';
-import { Replicas, type ReplicasOptions } from '../../agent/replicas.ts';
 import { TierClient } from '../../agent/tier-client.ts';
-import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { takeClock } from '../support/house-clock.ts';
 import { scripted } from '../support/house-tcp.ts';
-import { type ScriptedTier, type TierAnswers, scriptedTier } from '../support/house-tier.ts';
+import { scriptedTier } from '../support/house-tier.ts';
 import { blackHole } from '../support/house-wire.ts';
-
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
-const TAG = { kind: 'tag', tag: 'v1' } as const;
-const ASK = { grant: new Uint8Array(), statOnly: false };
-const DIGESTS = Array.from({ length: 20 }, (_, index) => digestOf(Buffer.from(`${index}`)));
-const [DIGEST = digestOf(Buffer.from(''))] = DIGESTS;
-
-/** Tiers at 127.0.0.2 and on, and what an agent makes of them. */
-async function replicas(
-  count: number,
-  { answers = {}, ...options }: Partial<ReplicasOptions> & { answers?: TierAnswers } = {},
-) {
-  await using parts = new AsyncDisposableStack();
-  const tiers = new Map<string, ScriptedTier>();
-  let port = 0;
-  for (let index = 0; index < count; index += 1) {
-    const host = `127.0.0.${index + 2}`;
-    const tier = await scriptedTier(
-      { openBlob: () => ({ size: index, readUrl: `http://${host}:1/x` }), ...answers },
-      { host, port },
-    );
-    ({ port } = tier.address);
-    tiers.set(host, parts.use(tier));
-  }
-  const changes: string[] = [];
-  const failovers: string[] = [];
-  const failures: unknown[] = [];
-  const it = parts.use(
-    new Replicas({
-      tier: { host: 'tier.test', port },
-      lookup: async () => [...tiers.keys()],
-      events: {
-        changed: ({ host }, state) => changes.push(`${host} ${state}`),
-        failedOver: (what) => failovers.push(what),
-        lookupFailed: (reason) => failures.push(reason),
-      },
-      ...options,
-    }),
-  );
-  const all = parts.move();
-  return {
-    replicas: it,
-    tiers,
-    changes,
-    failovers,
-    failures,
-    at: (host: string): ScriptedTier => {
-      const tier = tiers.get(host);
-      if (!tier) throw new Error(`no tier at ${host}`);
-      return tier;
-    },
-    /** Which tier answers for a digest. */
-    askFor: async (digest = DIGEST): Promise<string> =>
-      (await it.openBlob(PLACE, digest, ASK)).readUrl?.hostname ?? 'nobody',
-    until: (state: ReplicaState, wanted: number) =>
-      expect.poll(() => it.count(state), { timeout: 10_000 }).toBe(wanted),
-    [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),
-  };
-}
+import { DIGEST, DIGESTS, PLACE, TAG, replicas } from './replicas-fixture.ts';
 
 const firstOf = (key: string, hosts: Iterable<string>): string | undefined =>
   rankFor(key, [...hosts], (host) => host)[0];
@@ -225,6 +162,17 @@ describe('Replicas', () => {
     for (const digest of DIGESTS) expect(await it.askFor(digest)).toBe(firstOf(digest, known));
   });
 
+  test('are looked up anew while they are gone, though nobody asks', async () => {
+    let known = ['127.0.0.2'];
+    await using it = await replicas(2, { lookup: async () => known, retryMs: 300 });
+    await it.until('healthy', 1);
+    await it.at('127.0.0.2')[Symbol.asyncDispose]();
+    await it.until('failed', 1);
+    known = ['127.0.0.3'];
+    await it.until('healthy', 1);
+    expect(it.changes.at(-1)).toBe('127.0.0.3 healthy');
+  });
+
   test('stay as they are when the name cannot be resolved any more', async () => {
     using clock = takeClock();
     let isUp = true;
@@ -260,40 +208,5 @@ describe('Replicas', () => {
     it.replicas[Symbol.dispose]();
     await expect(asking).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(it.askFor()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-  });
-});
-
-describe('reads of a replica', () => {
-  test('belong to the replica in the URL, else to the one that answered, and to nobody without an answer', async () => {
-    await using it = await replicas(2);
-    await it.until('healthy', 2);
-    const [first = '', second = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
-    const leaveAfter = async (readUrl: string): Promise<void> => {
-      it.at(first).answers.openBlob = () => ({ readUrl });
-      const { readUrl: url } = await it.replicas.openBlob(PLACE, DIGEST, ASK);
-      if (!url) throw new Error('there is a URL');
-      using reading = it.replicas.peerOf(url)?.reading(() => undefined);
-      reading?.unreachable();
-    };
-    await leaveAfter(`http://${second}:1/x`);
-    expect(it.changes.at(-1)).toBe(`${second} failed`);
-    await leaveAfter('http://elsewhere.test:1/x');
-    expect(it.changes.at(-1)).toBe(`${first} failed`);
-    expect(it.failovers).toEqual(['read', 'read']);
-    expect(it.replicas.peerOf(new URL(`http://${first}:1/x`))).toBeUndefined();
-  });
-
-  test('end when the replica says nothing and answers nothing, and not before', async () => {
-    await using it = await replicas(1);
-    const { readUrl } = await it.replicas.openBlob(PLACE, DIGEST, ASK);
-    if (!readUrl) throw new Error('there is a URL');
-    const ended = Promise.withResolvers<OciError>();
-    using reading = it.replicas.peerOf(readUrl)?.reading(ended.resolve);
-    await expect.poll(() => it.at('127.0.0.2').healthChecks, { timeout: 10_000 }).toBeGreaterThanOrEqual(2);
-    expect(it.changes).toEqual(['127.0.0.2 healthy']);
-    await it.at('127.0.0.2')[Symbol.asyncDispose]();
-    reading?.heard();
-    expect((await ended.promise).code).toBe('UNAVAILABLE');
-    expect(it.failovers).toEqual(['read']);
   });
 });

@@ -3,8 +3,7 @@ import type { ContainerdVersion } from '../../scripts/lab/containerd-version.ts'
 import { type Containerd, hostsToml } from '../../scripts/lab/containerd.ts';
 import { images, platforms } from '../../scripts/lab/images.ts';
 import { AGENT_URL, type Descriptor, type Lab, startLab } from '../../scripts/lab/lab.ts';
-import type { RequestRecord } from '../../scripts/lab/registry.ts';
-import { digestsOf, showLogsOnFailure } from './support.ts';
+import { blobReadsDuring, digestsOf, digestsRead, showLogsOnFailure } from './support.ts';
 
 type Image = 'multi' | 'docker' | 'artifact';
 type Client = 'ctr' | 'cri';
@@ -122,16 +121,16 @@ test.for(cells)('$build.name by $way.name, told of the agent by $directory: $ima
   const expected = digestsOf(blobs);
 
   // The first time each blob leaves the origin once, and only the shared tier reads there.
-  const reads = await blobReadsOf(lab, async () => await pull(containerd, cell));
+  const reads = await blobReadsDuring(lab, async () => await pull(containerd, cell));
   // 2.x takes what the manifest holds itself from there.
   const fetched = digestsOf(blobs.filter(({ data }) => data === undefined || build.version === '1.6'));
-  expect(reads.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted()).toEqual(fetched.toSorted());
+  expect(digestsRead(reads)).toEqual(fetched.toSorted());
   expect(reads.filter(({ client }) => client !== lab.network.hub.address)).toEqual([]);
   expect(await containerd.digest(`${registry}/${images[image]}`, way.client)).toBe(await lab.digest(images[image]));
   expect([...(await containerd.content(way.client))]).toEqual(expect.arrayContaining(expected));
 
   // The second time none does.
-  expect(await blobReadsOf(lab, async () => await pull(containerd, cell))).toEqual([]);
+  expect(await blobReadsDuring(lab, async () => await pull(containerd, cell))).toEqual([]);
   expect([...(await containerd.content(way.client))]).toEqual(expect.arrayContaining(expected));
 
   // What is larger than a range comes in several, if that is configured.
@@ -144,13 +143,6 @@ test.for(cells)('$build.name by $way.name, told of the agent by $directory: $ima
 async function pull(containerd: Containerd, { way, image, registry }: Cell): Promise<void> {
   await containerd.forget();
   await way.pull(containerd, `${registry}/${images[image]}`);
-}
-
-/** What is read at the origin meanwhile. */
-async function blobReadsOf(lab: Lab, action: () => Promise<void>): Promise<RequestRecord[]> {
-  const before = (await lab.origin.blobReads()).length;
-  await action();
-  return (await lab.origin.blobReads()).slice(before);
 }
 
 /** All blobs of the cell's pull: kubelet pulls for one platform only. */

@@ -58,26 +58,42 @@ capabilities = ["pull", "resolve", "push"]
 });
 
 test.each([
-  { what: 'no directory of the registry, by the _default that is made', hasDirectory: false, certificates: 0 },
-  { what: 'a bare directory of the registry, which would hide _default', hasDirectory: true, certificates: 0 },
-  { what: 'a directory with certificates, which stay in force', hasDirectory: true, certificates: 2 },
-])('containerd pulls through an agent that manages $what', async ({ hasDirectory, certificates }) => {
+  { what: 'no directory of the registry, by the _default that is made', hasDirectory: false },
+  { what: 'a bare directory of the registry, which would hide _default', hasDirectory: true },
+])('containerd pulls through an agent that manages $what', async ({ hasDirectory }) => {
   await using lab = await openLab();
   const certs = await bareCerts(lab);
-  const directory = join(certs, REGISTRY);
-  if (hasDirectory) await mkdir(directory);
-  for (let each = 0; each < certificates; each += 1) {
-    await certificate(lab, join(directory, `${each}.crt`), join(directory, `${each}.key`));
-    await writeFile(join(directory, `${each}.cert`), await readFile(join(directory, `${each}.crt`)));
-  }
+  if (hasDirectory) await mkdir(join(certs, REGISTRY));
   await using agent = await manage(lab);
   expect((await agent.metrics()).sum('circ_hosts_toml_files', { state: 'managed' })).toBe(hasDirectory ? 2 : 1);
   const blobs = await lab.blobs(images.debian);
   await pullFresh(lab, images.debian);
   await expectComplete(lab, images.debian, blobs);
   expect(await readers(lab)).toEqual(new Set([lab.network.hub.address]));
-  const log = await lab.containerd.daemon.log();
-  expect(log).not.toContain('failed to decode');
+});
+
+test('certificates beside a hosts.toml that the agent makes are still those containerd uses', async () => {
+  await using lab = await openLab();
+  const directory = join(await bareCerts(lab), REGISTRY);
+  await mkdir(directory);
+  for (const name of ['a', 'b']) {
+    await certificate(lab, join(directory, `${name}.crt`), join(directory, `${name}.key`));
+    await writeFile(join(directory, `${name}.cert`), await readFile(join(directory, `${name}.crt`)));
+  }
+  await using agent = await manage(lab);
+  expect((await agent.metrics()).sum('circ_hosts_toml_files', { state: 'managed' })).toBe(2);
+  await pullFresh(lab, images.debian);
+  expect(await readers(lab)).toEqual(new Set([lab.network.hub.address]));
+  // It says so when it cannot use them.
+  for (const [file, complaint] of [
+    ['b.crt', /unable to load CA cert.*b\.crt/],
+    ['b.key', /failed to load X509 key pair/],
+  ] as const) {
+    const whole = await readFile(join(directory, file));
+    await writeFile(join(directory, file), 'none');
+    await expect(pullFresh(lab, images.debian)).rejects.toThrow(complaint);
+    await writeFile(join(directory, file), whole);
+  }
 });
 
 /** Ends the lab's own agent and takes its hosts.toml away. */

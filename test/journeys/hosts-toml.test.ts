@@ -88,6 +88,20 @@ describe('an agent that manages hosts.toml', () => {
     await expect(readFile(made)).rejects.toThrow('ENOENT');
   });
 
+  test('does so in npm start too, which then tells nobody to write the file', async () => {
+    await using directory = await tmpDir();
+    const path = await originalFile(directory.path);
+    const listeners = ['GRPC', 'HTTP', 'STATUS'].map((name) => [`CIRC_TIER_${name}_LISTEN`, '127.0.0.1:0']);
+    const env = environment(directory.path, Object.fromEntries(listeners) as Record<string, string>);
+    await using program = new Program('scripts/start.ts', { env, cwd: directory.path });
+    const mirror = await program.says(/mirror for containerd\s+(http:\S+)/);
+    expect(await program.says(/The hosts.toml files in (\S+) are managed/)).toBe(join(directory.path, 'certs.d'));
+    expect(await firstHost(path)).toBe(mirror);
+    program.kill('SIGTERM');
+    const { stderr } = await program.exited();
+    expect(stderr).not.toContain('put this into');
+  });
+
   test('serves on where it cannot write, and says so in the log and in the metrics', async () => {
     await using directory = await tmpDir();
     await writeFile(join(directory.path, 'certs.d'), 'no directory');

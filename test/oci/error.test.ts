@@ -16,6 +16,7 @@ describe('the table of errors', () => {
     NAME_UNKNOWN: 404,
     MANIFEST_UNKNOWN: 404,
     BLOB_UNKNOWN: 404,
+    ENDPOINT_UNKNOWN: 404,
     UNSUPPORTED: 405,
     RANGE_INVALID: 416,
     INTERNAL: 500,

@@ -1,5 +1,6 @@
 import { type Client, type Metadata, Server, ServerCredentials, credentials } from '@grpc/grpc-js';
 import { type ServerUnaryCall, type ServiceError, type sendUnaryData, status } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import { loadServices } from '../../proto/load.ts';
 import { type Address, formatAddress } from '../../service/units.ts';
 
@@ -44,6 +45,7 @@ export class GrpcTap implements AsyncDisposable {
       ]),
     );
     this.#server.addService(SharedTier.service, handlers);
+    new HealthImplementation({ '': 'SERVING' }).addToServer(this.#server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
       if (error) reject(error);

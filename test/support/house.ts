@@ -90,6 +90,11 @@ export class House implements AsyncDisposable {
     return `http://${formatAddress(started(this.#tier).http)}`;
   }
 
+  /** Where agents ask the tier. */
+  get tierGrpc(): Address {
+    return started(this.#addresses).grpc;
+  }
+
   get agent(): Agent {
     return started(this.#agent);
   }
@@ -105,7 +110,7 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = await this.#between(started(this.#addresses).grpc);
+    const sharedTier = await this.#between(this.tierGrpc);
     this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
     this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
   }

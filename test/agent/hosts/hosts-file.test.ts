@@ -1,7 +1,13 @@
-import { mkdir, readdir, rm, symlink, utimes } from 'node:fs/promises';
+import { mkdir, readdir, rmdir, rm, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type HostsFile, readHostsFile, removeLeftovers, writeHostsFile } from '../../../agent/hosts/hosts-file.ts';
+import {
+  type HostsFile,
+  makeDirectory,
+  readHostsFile,
+  removeLeftovers,
+  writeHostsFile,
+} from '../../../agent/hosts/hosts-file.ts';
 import { certsDir } from './fixtures.ts';
 
 async function read(directory: string): Promise<HostsFile> {
@@ -57,5 +63,30 @@ describe('removeLeftovers', () => {
       await certs.write(`docker.io/${name}`, '');
     await removeLeftovers(dirname(old), 60_000);
     expect((await readdir(dirname(old))).toSorted()).toEqual(['.hosts.toml', '.hosts.toml.circ-new', 'hosts.toml']);
+  });
+});
+
+describe('makeDirectory', () => {
+  test('makes what is missing, and counts it', async () => {
+    await using certs = await certsDir();
+    const path = join(certs.path, 'a/b/c');
+    expect(await makeDirectory(path)).toBe(3);
+    expect(await makeDirectory(path)).toBe(0);
+    await rmdir(path);
+    expect(await makeDirectory(path)).toBe(1);
+    await symlink('a', join(certs.path, 'link'));
+    expect(await makeDirectory(join(certs.path, 'link/b/c'))).toBe(0);
+  });
+
+  test('says what is in its way', async () => {
+    await using certs = await certsDir();
+    await certs.write('file', '');
+    await symlink('nowhere', join(certs.path, 'link'));
+    await expect(makeDirectory(join(certs.path, 'file'))).rejects.toThrow('EEXIST');
+    await expect(makeDirectory(join(certs.path, 'file/below'))).rejects.toThrow('ENOTDIR');
+    for (const name of ['link', 'link/below']) {
+      await expect(makeDirectory(join(certs.path, name))).rejects.toThrow('EEXIST');
+    }
+    expect((await readdir(certs.path)).toSorted()).toEqual(['file', 'link']);
   });
 });
