@@ -5,14 +5,14 @@ import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
-import type { Reference } from '../oci/reference.ts';
+import type { Reference, Registry } from '../oci/reference.ts';
 import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
 import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
-import type { Grants } from './grants.ts';
+import type { Caller, Grants } from './grants.ts';
 import type { Redirects } from './redirects.ts';
-import { NOTHING, type Relay, type RelayedBlob } from './relay.ts';
+import { NOTHING, type Reader, type Relay, type RelayedBlob } from './relay.ts';
 import type { TierQuestions } from './tier-client.ts';
 
 export interface AgentSourceOptions {
@@ -30,11 +30,14 @@ export interface AgentSourceOptions {
 
 const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
 
+/** Why a copy may stop though its bytes were right so far. */
+const STOPPED = new Set<string>(['UNAVAILABLE', 'BLOB_UNKNOWN', 'UNAUTHORIZED']);
+
 /** What the node answers: what it may and has itself, else what the shared tier says. */
 export class AgentSource implements OciSource {
   readonly #options: AgentSourceOptions;
-  /** Manifests are small and asked for often; a grant decides who sees them, as with everything else. */
-  readonly #manifests = new LRUCache<Digest, Uint8Array>({
+  /** By registry and digest: what one has delivered tells nothing of what another has. A grant decides who sees it. */
+  readonly #manifests = new LRUCache<string, Uint8Array>({
     maxSize: MANIFEST_MEMORY_BYTES,
     sizeCalculation: (content) => content.length + 100,
   });
@@ -44,59 +47,59 @@ export class AgentSource implements OciSource {
   }
 
   async manifest(request: ManifestRequest, { withContent }: { withContent: boolean }): Promise<ManifestAnswer> {
-    const { tier, grants } = this.#options;
     const { reference, accept } = request;
+    const { caller, grants } = this.#readerOf(request);
     if (reference.kind === 'digest') {
-      const descriptor = grants.readable(request, reference.digest);
-      const content = this.#manifests.get(reference.digest);
+      const descriptor = grants.readable(reference.digest);
+      const content = this.#manifests.get(manifestKey(request.registry, reference.digest));
       const isManifest = descriptor && isManifestMediaType(descriptor.mediaType);
       if (isManifest && (content || !withContent))
         return { descriptor, outcome: 'node-hit', ...(content && { content }) };
     }
-    const question = { accept, withContent, grant: grants.token(request) };
-    const { registry, repository } = request;
-    const answer = await tier.resolveManifest({ registry, repository }, reference, question);
+    const question = { accept, withContent, grant: grants.token };
+    const answer = await this.#options.tier.resolveManifest(caller, reference, question);
     const { descriptor, content, readable, grant, fromOrigin } = answer;
     assertAnswers(reference, descriptor, withContent ? content : undefined);
-    grants.learn(request, grant, [descriptor, ...readable]);
+    grants.learn(grant, [descriptor, ...readable]);
     const outcome = outcomeOf(fromOrigin);
     if (!withContent) return { descriptor, outcome };
-    this.#manifests.set(descriptor.digest, content);
+    this.#manifests.set(manifestKey(request.registry, descriptor.digest), content);
     return { descriptor, outcome, content };
   }
 
   async statBlob(request: BlobRequest): Promise<{ sizeBytes: number; outcome: Origin }> {
-    const { grants, relay } = this.#options;
-    const known = grants.readable(request, request.digest);
+    const reader = this.#readerOf(request);
+    const known = reader.grants.readable(request.digest);
     // What is granted as a manifest is no blob; the tier says so.
     if (known && !isManifestMediaType(known.mediaType)) return { sizeBytes: known.sizeBytes, outcome: 'node-hit' };
-    const { sizeBytes, fromOrigin } = await relay.locate(placeOf(request), request.digest, { statOnly: true });
+    const { sizeBytes, fromOrigin } = await this.#options.relay.locate(reader, request.digest, { statOnly: true });
     return { sizeBytes, outcome: outcomeOf(fromOrigin) };
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { grants, relay, admission, fills, redirects } = this.#options;
+    const { relay, admission, fills, redirects } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
-    if (grants.readable(request, digest)) {
+    const reader = this.#readerOf(request);
+    if (reader.grants.readable(digest)) {
       const stored = await this.#openStored(digest);
       if (stored) return fromContent(stored, 'node-hit');
     }
-    const place = placeOf(request);
-    const located = await relay.locate(place, digest, { statOnly: false });
+    const located = await relay.locate(reader, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await this.#openStored(digest);
+    // The node may have these bytes of another registry: they are this one's as well once the tier has had them from it.
+    const isCommitted = !located.fromOrigin;
+    const stored = isCommitted ? await this.#openStored(digest) : undefined;
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
     const range = request.range ? resolveRange(request.range, sizeBytes) : { start: 0, end: sizeBytes };
-    const blob = { place, digest, located };
+    const blob = { ...reader, digest, located };
     if (keep) fills.start(blob);
-    const filling = await fills.follow(digest, range.start);
+    const filling = await fills.follow(blob, range.start);
     if (filling) return this.#following(filling, blob, outcome);
     const { readUrl } = located;
     // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
-    const isCommitted = !located.fromOrigin;
     if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
@@ -105,6 +108,11 @@ export class AgentSource implements OciSource {
       chunks: () => chunks,
       [Symbol.asyncDispose]: async () => chunks[Symbol.dispose](),
     };
+  }
+
+  #readerOf({ registry, repository, authorization, form }: Caller): Reader {
+    const caller = { registry, repository, authorization, form };
+    return { caller, grants: this.#options.grants.of(caller) };
   }
 
   async #openStored(digest: Digest): Promise<Content | undefined> {
@@ -127,7 +135,8 @@ export class AgentSource implements OciSource {
           yield chunk;
         }
       } catch (error) {
-        if (signal.aborted || OciError.from(error).code !== 'UNAVAILABLE') throw error;
+        // Also when the right of the one for whom the copy was begun has ended: this reader has its own.
+        if (signal.aborted || !STOPPED.has(OciError.from(error).code)) throw error;
         yield* await relay.open(blob, { start: position, end: range.end }, signal);
       }
     };
@@ -138,6 +147,10 @@ export class AgentSource implements OciSource {
       [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
     };
   }
+}
+
+function manifestKey(registry: Registry, digest: Digest): string {
+  return `${registry} ${digest}`;
 }
 
 /** A manifest is small, kept in memory under its digest, and the root of all that is pulled: it is hashed here too. */
@@ -168,10 +181,6 @@ function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
 
 function startsAtZero({ range }: BlobRequest): boolean {
   return range === undefined || ('first' in range && range.first === 0);
-}
-
-function placeOf({ registry, repository }: BlobRequest): RelayedBlob['place'] {
-  return { registry, repository };
 }
 
 function outcomeOf(fromOrigin: boolean): Origin {

@@ -11,6 +11,8 @@ import { createOciServer } from '../service/oci-server.ts';
 import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
+import { tlsEvents } from '../service/tls-events.ts';
+import { TlsMaterial } from '../service/tls-material.ts';
 import type { Address } from '../service/units.ts';
 import type { Lookup } from './addresses.ts';
 import { Admission } from './admission.ts';
@@ -21,11 +23,15 @@ import { Fills } from './fills.ts';
 import { Grants } from './grants.ts';
 import { hostsEvents } from './hosts/hosts-events.ts';
 import { HostsKeeper } from './hosts/hosts-keeper.ts';
-import { type Mirror, mirrorUrl } from './hosts/mirror.ts';
+import { mirrorAt } from './hosts/mirror.ts';
 import { hasBegun } from './read-begun.ts';
 import { Redirects } from './redirects.ts';
 import { Relay } from './relay.ts';
 import { Replicas } from './replicas.ts';
+import { TierClient } from './tier-client.ts';
+import { connectSecure } from './tier-connect.ts';
+import { tierCredentials } from './tier-credentials.ts';
+import { TokenFile } from './token-file.ts';
 
 /** A running agent. Disposing it ends everything it started. */
 export interface Agent extends AsyncDisposable {
@@ -49,7 +55,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     storeBytes: () => store.usage.bytes,
     replicas: (state) => tier.count(state),
   });
-  if (config.insecure) log.warn('CIRC_INSECURE: the mirror endpoint may be reached from outside this machine');
+  if (config.insecure) log.warn('CIRC_INSECURE: the ways to containerd and to the shared tier may be without TLS');
 
   starting.use(DirectoryLock.take(config.cacheDirectory));
   const pool = new BufferPool();
@@ -62,12 +68,32 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     onEvict: events.evicted,
   });
 
-  const failed = (error: unknown): void => events.storeFailed(OciError.from(error));
-  starting.use(every(KEEP_FREE_MS, () => store.keepFree(), failed));
+  const storeFailed = (error: unknown): void => events.storeFailed(OciError.from(error));
+  starting.use(every(KEEP_FREE_MS, () => store.keepFree(), storeFailed));
 
-  const tier = starting.use(new Replicas({ tier: config.sharedTier, events: events.replicas, ...options }));
+  // Who is whom: the shared tier by its certificate, we by our token or ours.
+  const tls = tlsEvents(log, metrics);
+  const { tierTls, mirrorTls, sharedTier, tokenFile } = config;
+  const material =
+    tierTls.caFile === undefined
+      ? undefined
+      : starting.use(new TlsMaterial(tierTls, { events: tls('agent', 'CIRC_TLS_*') }));
+  const serviceName = sharedTier.host;
+  const token = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+  const credentials = tierCredentials({ material, serviceName, token });
+  const failed = events.tierFailed;
+
+  const tier = starting.use(
+    new Replicas({
+      ...options,
+      tier: sharedTier,
+      events: events.replicas,
+      connect: (address) => new TierClient(address, { credentials, failed }),
+    }),
+  );
   const grants = new Grants();
-  const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), grants, pool });
+  const connect = material && connectSecure({ material, serviceName, failed });
+  const relay = new Relay({ tier, peerOf: (readUrl) => tier.peerOf(readUrl), pool, connect });
   const fills = starting.use(new Fills({ store, relay, failed: events.fillFailed }));
   const redirects = starting.use(new Redirects({ hasBegun, switchedOff: events.redirectsOff }));
   const source = new AgentSource({
@@ -81,9 +107,13 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     storeFailed: events.storeFailed,
   });
 
+  const mirrorEvents = tls('mirror', 'CIRC_AGENT_TLS_*');
+  const mirrorMaterial =
+    mirrorTls.certFile === undefined ? undefined : starting.use(new TlsMaterial(mirrorTls, { events: mirrorEvents }));
   const app = createOciServer({
     source,
     names: registryNames(config.origins),
+    tls: mirrorMaterial && { material: mirrorMaterial, handshakeFailed: mirrorEvents.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   starting.defer(() => app.close());
@@ -95,7 +125,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
 
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
-    const ours: Mirror = { url: mirrorUrl(mirror) };
+    const ours = mirrorAt(mirror, mirrorTls);
     const hosts = hostsEvents(log, metrics, ours);
     starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
   }

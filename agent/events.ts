@@ -3,16 +3,19 @@ import type { EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
 import { formatAddress } from '../service/units.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
-import { Seldom } from '../service/seldom.ts';
+import { distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
   readonly replicas: ReplicaEvents;
+  /** A question to the shared tier, or a connection to it, failed. */
+  readonly tierFailed: (error: unknown) => void;
   /** No client came to a target that it was sent to; what is there is relayed now. */
   readonly redirectsOff: (target: string) => void;
   /** The node cache could not be read, or not be asked how full it is; serving went on without it. */
@@ -47,6 +50,12 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
   const redirectsLost = new Counter({
     name: 'circ_redirects_switched_off_total',
     help: 'Times that no client came to where it was sent; from there blobs are relayed for a while',
+    registers,
+  });
+  const distrusts = new Counter({
+    name: 'circ_tier_distrusts_total',
+    help: 'Questions and connections to the shared tier that failed because one side does not trust the other',
+    labelNames: ['kind'],
     registers,
   });
   const bytes: Gauge = new Gauge({
@@ -103,6 +112,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
       },
       lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
       failedOver: (what) => failovers.inc({ what }),
+    },
+    tierFailed: (error) => {
+      const distrust = distrustIn(error);
+      if (!distrust) return; // it is away: the requests say so
+      distrusts.inc({ kind: distrust.kind });
+      seldom.happened(`${distrust.kind}: ${distrust.reason}`, (times) => {
+        const facts = { ...distrust, times };
+        log.warn(facts, 'no trust between this agent and the shared tier: it counts as away, pulls go to the origins');
+      });
     },
   };
 }

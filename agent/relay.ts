@@ -3,22 +3,29 @@ import type { Chunk, Chunks } from '../content/chunk.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { Grants, Place } from './grants.ts';
+import type { Caller, CallersGrants } from './grants.ts';
 import type { ReadPeer } from './replica.ts';
 import type { TierBlob, TierQuestions } from './tier-client.ts';
+import type { ConnectTier } from './tier-connect.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
   readonly tier: TierQuestions;
   /** Who serves a URL of the tier's; a read of an unknown one has only its own limits. */
   readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
-  readonly grants: Grants;
   readonly pool: BufferPool;
+  /** How reads are connected; plain if absent. */
+  readonly connect?: ConnectTier | undefined;
 }
 
-/** A blob that the tier has said may be read, and where. */
-export interface RelayedBlob {
-  readonly place: Place;
+/** On whose behalf a blob is read: it is asked for again when a read breaks. */
+export interface Reader {
+  readonly caller: Caller;
+  readonly grants: CallersGrants;
+}
+
+/** A blob that the tier has said this reader may read, and where. */
+export interface RelayedBlob extends Reader {
   readonly digest: Digest;
   readonly located: TierBlob;
 }
@@ -34,12 +41,16 @@ export class Relay {
     this.#options = options;
   }
 
-  /** Asks the tier where the blob can be read, and learns what it allows. @throws OciError what the tier says */
-  async locate(place: Place, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
-    const { tier, grants } = this.#options;
-    const blob = await tier.openBlob(place, digest, { grant: grants.token(place), statOnly });
+  /**
+   * Asks the tier where the blob can be read, and learns what it allows. What is still to come from the registry is not
+   * learnt as readable: the node may have the same bytes of another registry, which tell nothing of what this one has.
+   *
+   * @throws OciError what the tier says
+   */
+  async locate({ caller, grants }: Reader, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
+    const blob = await this.#options.tier.openBlob(caller, digest, { grant: grants.token, statOnly });
     const descriptor = { mediaType: 'application/octet-stream', digest, sizeBytes: blob.sizeBytes };
-    grants.learn(place, blob.grant, [descriptor]);
+    grants.learn(blob.grant, blob.fromOrigin ? [] : [descriptor]);
     return blob;
   }
 
@@ -86,17 +97,17 @@ export class Relay {
     }
   }
 
-  async #locateAgain({ place, digest, located }: RelayedBlob): Promise<TierBlob> {
-    const again = await this.locate(place, digest, { statOnly: false });
-    if (again.sizeBytes !== located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
+  async #locateAgain(blob: RelayedBlob): Promise<TierBlob> {
+    const again = await this.locate(blob, blob.digest, { statOnly: false });
+    if (again.sizeBytes !== blob.located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
     return again;
   }
 
   async #read({ readUrl }: TierBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
     if (!readUrl) throw unusable();
     if (range.start === range.end) return NOTHING;
-    const { pool, peerOf } = this.#options;
-    return await openTierRead(readUrl, range, { pool, signal, peer: peerOf?.(readUrl) });
+    const { pool, peerOf, connect } = this.#options;
+    return await openTierRead(readUrl, range, { pool, connect, signal, peer: peerOf?.(readUrl) });
   }
 }
 

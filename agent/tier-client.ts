@@ -1,4 +1,4 @@
-import { type CallOptions, ChannelCredentials, type Client, type ClientUnaryCall } from '@grpc/grpc-js';
+import type { CallOptions, Client, ClientUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
@@ -11,7 +11,8 @@ import type { SharedTierClient } from '../proto/generated/circ/v1/SharedTier.ts'
 import { loadServices } from '../proto/load.ts';
 import { connectionClosed, fromGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
-import type { Grant, Place } from './grants.ts';
+import type { Caller, Grant } from './grants.ts';
+import { NO_CREDENTIALS, type TierCredentials } from './tier-credentials.ts';
 import { checkHealth, isServing, watchHealth } from './tier-health.ts';
 
 export interface TierManifest {
@@ -37,7 +38,9 @@ const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 export interface TierClientOptions {
   /** Until a question counts as unanswered. */
   readonly deadlineMs?: number;
-  readonly credentials?: ChannelCredentials;
+  readonly credentials?: TierCredentials;
+  /** A question was not answered, or not with what was asked for. Must not throw. */
+  readonly failed?: (error: OciError) => void;
 }
 
 /** What can be asked of the shared tier. Every question throws what the tier threw, or UNAVAILABLE when it is away. */
@@ -47,13 +50,18 @@ export type TierQuestions = Pick<TierClient, 'resolveManifest' | 'openBlob'>;
 export class TierClient implements Disposable {
   readonly #client: SharedTierClient;
   readonly #deadlineMs: number;
+  readonly #credentials: TierCredentials;
+  readonly #failed: (error: OciError) => void;
   readonly #calls = new Set<{ cancel(): void }>();
   #isClosed = false;
 
   constructor(address: Address, options: TierClientOptions = {}) {
-    const { deadlineMs = DEADLINE_MS, credentials = ChannelCredentials.createInsecure() } = options;
+    const { deadlineMs = DEADLINE_MS, credentials = NO_CREDENTIALS, failed = () => undefined } = options;
     this.#deadlineMs = deadlineMs;
-    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials, {
+    this.#credentials = credentials;
+    this.#failed = failed;
+    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.channel, {
+      ...credentials.channelOptions,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       // What one client has given up, the next must not find in grpc-js's pool of connections.
       'grpc.use_local_subchannel_pool': 1,
@@ -82,45 +90,47 @@ export class TierClient implements Disposable {
   }
 
   async resolveManifest(
-    target: Place,
+    caller: Caller,
     reference: Reference,
     { accept, withContent, grant }: { accept: readonly string[]; withContent: boolean; grant: Uint8Array },
   ): Promise<TierManifest> {
     const request = {
-      target,
+      ...toWire(caller),
       reference: formatReference(reference),
       accept: [...accept],
       withContent,
       grant: Buffer.from(grant),
     };
-    const answer = await this.#ask<ResolveManifestResponse__Output>((options, callback) =>
-      this.#client.resolveManifest(request, options, callback),
+    const askedAtMs = Date.now();
+    const answer = await this.#ask<ResolveManifestResponse__Output>((metadata, options, callback) =>
+      this.#client.resolveManifest(request, metadata, options, callback),
     );
     return {
       descriptor: fromWire(answer.manifest),
       content: answer.content,
       readable: answer.readable.map(fromWire),
       fromOrigin: answer.fromOrigin,
-      grant: grantFromWire(answer.grant),
+      grant: grantFromWire(answer.grant, askedAtMs),
     };
   }
 
   /** @param statOnly begins no fetch; then there is no URL */
   async openBlob(
-    target: Place,
+    caller: Caller,
     digest: Digest,
     { grant, statOnly }: { grant: Uint8Array; statOnly: boolean },
   ): Promise<TierBlob> {
-    const request = { target, digest, grant: Buffer.from(grant), statOnly };
-    const answer = await this.#ask<OpenBlobResponse__Output>((options, callback) =>
-      this.#client.openBlob(request, options, callback),
+    const request = { ...toWire(caller), digest, grant: Buffer.from(grant), statOnly };
+    const askedAtMs = Date.now();
+    const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) =>
+      this.#client.openBlob(request, metadata, options, callback),
     );
     const { size, readUrl, fromOrigin } = answer;
     return {
       sizeBytes: size,
       readUrl: URL.canParse(readUrl) ? new URL(readUrl) : undefined,
       fromOrigin,
-      grant: grantFromWire(answer.grant),
+      grant: grantFromWire(answer.grant, askedAtMs),
     };
   }
 
@@ -131,19 +141,29 @@ export class TierClient implements Disposable {
   }
 
   async #ask<Answer>(
-    call: (options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => ClientUnaryCall,
+    call: (
+      metadata: Metadata,
+      options: CallOptions,
+      callback: (error: Error | null, answer?: Answer) => void,
+    ) => ClientUnaryCall,
   ): Promise<Answer> {
-    if (this.#isClosed) throw fromGrpcError(connectionClosed());
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    const asking = call({ deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
-      if (answer !== undefined && !error) resolve(answer);
-      else reject(fromGrpcError(error));
-    });
-    this.#calls.add(asking);
+    let asking: ClientUnaryCall | undefined;
     try {
+      const metadata = await this.#credentials.metadata();
+      if (this.#isClosed) throw connectionClosed();
+      asking = call(metadata, { deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
+        if (answer !== undefined && !error) resolve(answer);
+        else reject(error ?? new Error('neither answer nor error'));
+      });
+      this.#calls.add(asking);
       return await promise;
+    } catch (reason) {
+      const error = fromGrpcError(reason);
+      this.#failed(error);
+      throw error;
     } finally {
-      this.#calls.delete(asking);
+      if (asking) this.#calls.delete(asking);
     }
   }
 }
@@ -154,6 +174,13 @@ function fromWire(descriptor: Descriptor__Output | null): Descriptor {
   return { mediaType, digest: parseDigest(digest), sizeBytes: size };
 }
 
-function grantFromWire(grant: Grant__Output | null): Grant | undefined {
-  return grant && grant.token.length > 0 ? { token: grant.token, validForMs: grant.validForMs } : undefined;
+/** The answer was given after it was asked for: counted from then, the end cannot be later than the tier meant it. */
+function grantFromWire(grant: Grant__Output | null, askedAtMs: number): Grant | undefined {
+  return grant && grant.token.length > 0 ? { token: grant.token, endsAtMs: askedAtMs + grant.validForMs } : undefined;
+}
+
+const FORMS = { ns: 'FORM_NS', path: 'FORM_PATH', default: 'FORM_DEFAULT' } as const;
+
+function toWire({ registry, repository, authorization, form }: Caller) {
+  return { target: { registry, repository }, authorization: authorization?.header ?? '', form: FORMS[form] };
 }

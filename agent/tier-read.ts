@@ -1,16 +1,18 @@
-import { type Socket, connect } from 'node:net';
 import type { BufferPool, PooledBuffer } from '../content/buffer-pool.ts';
 import type { Chunk, Chunks } from '../content/chunk.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { ReadPeer, Reading } from './replica.ts';
 import { parseResponseHead } from './response-head.ts';
+import { type ConnectTier, type TierConnection, connectPlain } from './tier-connect.ts';
 
 export interface TierReadOptions {
   readonly pool: BufferPool;
   readonly signal: AbortSignal;
   /** Who is read from, if that is known: when it is taken for dead, the read ends. */
   readonly peer?: ReadPeer | undefined;
+  /** Plain, unless it is said otherwise. */
+  readonly connect?: ConnectTier | undefined;
   readonly connectMs?: number;
   /** From the connection to the head of the answer: the tier sends it before it has the bytes. */
   readonly headMs?: number;
@@ -43,7 +45,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** Settles with the head of the answer. */
   readonly answered: Promise<undefined>;
   readonly #answer = Promise.withResolvers<undefined>();
-  readonly #socket: Socket;
+  readonly #connection: TierConnection;
   readonly #pool: BufferPool;
   readonly #signal: AbortSignal;
   readonly #reading: Reading | undefined;
@@ -65,35 +67,32 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   #wake: (() => void) | undefined;
 
   constructor(url: URL, range: ByteRange, options: TierReadOptions) {
-    const { pool, signal, peer, connectMs = CONNECT_MS, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
+    const { pool, signal, peer, connect = connectPlain } = options;
+    const { connectMs = CONNECT_MS, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
     this.#pool = pool;
     this.#signal = signal;
     this.#lengthBytes = range.end - range.start;
     this.#silenceMs = silenceMs;
     this.answered = this.#answer.promise;
-    this.#socket = connect({
-      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: Number(url.port === '' ? 80 : url.port),
+    this.#connection = connect(url, {
       // Node asks for one more buffer after the last read, when the socket has been destroyed.
-      onread: {
-        buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
-        callback: (length) => this.#received(length),
-      },
-    });
-    this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(connectMs);
-    this.#socket.on('connect', () => {
-      this.#isConnected = true;
-      this.#socket.setTimeout(headMs);
+      buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
+      callback: (length) => this.#received(length),
+      ended: (cause) => this.#lost(brokenOff(cause)),
     });
     this.#reading = peer?.reading((reason) => this.#fail(reason));
-    this.#socket.on('timeout', () => this.#silent());
-    this.#socket.on('error', (cause) => this.#lost(brokenOff(cause)));
-    this.#socket.on('close', () => this.#lost(brokenOff(undefined)));
+    const { socket, ready } = this.#connection;
+    socket.setNoDelay(true);
+    socket.setTimeout(connectMs);
+    socket.on('timeout', () => this.#silent());
+    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
+    socket.once(ready, () => {
+      this.#isConnected = true;
+      socket.setTimeout(headMs);
+      socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
+    });
     signal.addEventListener('abort', this.#aborted, { once: true });
     if (signal.aborted) this.#aborted();
-    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
-    this.#socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, void> {
@@ -151,8 +150,8 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** The tier's silence begins anew: while the consumer took its time, nothing was asked of the tier. */
   #resume(): void {
     this.#isPaused = false;
-    this.#socket.setTimeout(this.#silenceMs);
-    this.#socket.resume();
+    this.#connection.socket.setTimeout(this.#silenceMs);
+    this.#connection.resume();
   }
 
   #enqueue(buffer: PooledBuffer, body: Buffer): void {
@@ -193,7 +192,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
     }
     this.#head = undefined;
-    this.#socket.setTimeout(this.#silenceMs);
+    this.#connection.socket.setTimeout(this.#silenceMs);
     this.#answer.resolve(undefined);
     return bytes.subarray(head.bodyStart - known.length);
   }
@@ -201,7 +200,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** A consumer that takes its time is no silence of the tier's. */
   #silent(): void {
     if (this.#head || this.#mayRead()) this.#lost(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
-    else this.#socket.setTimeout(this.#silenceMs);
+    else this.#connection.socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
@@ -223,7 +222,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
     this.#isClosed = true;
     this.#signal.removeEventListener('abort', this.#aborted);
     this.#reading?.[Symbol.dispose]();
-    this.#socket.destroy();
+    this.#connection.close();
     this.#next?.release();
     this.#next = undefined;
   }

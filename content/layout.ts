@@ -11,12 +11,14 @@ import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
  *       ingest/<uuid>                      content on its way in, and files on their way out; dropped at start
  *       records/…                          the shared tier's records (shared-tier/records.ts)
  *       id                                 of the shared tier's store, random (shared-tier/store-id.ts)
+ *       public/…                           the same of repositories (shared-tier/access/public-places.ts)
  */
 export class Layout {
   readonly blobs: string;
   readonly ingests: string;
   readonly records: string;
   readonly id: string;
+  readonly publicPlaces: string;
   readonly lock: string;
 
   constructor(directory: string) {
@@ -25,6 +27,7 @@ export class Layout {
     this.ingests = join(root, 'ingest');
     this.records = join(root, 'records');
     this.id = join(root, 'id');
+    this.publicPlaces = join(root, 'public');
     this.lock = join(directory, 'lock');
   }
 

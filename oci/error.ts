@@ -16,6 +16,8 @@ const HTTP_STATUS = {
   NAME_INVALID: 400,
   TAG_INVALID: 400,
   DIGEST_INVALID: 400,
+  /** An Authorization header that means nothing, or two things. */
+  AUTHORIZATION_INVALID: 400,
   UNAUTHORIZED: 401,
   NAME_UNKNOWN: 404,
   MANIFEST_UNKNOWN: 404,
@@ -41,8 +43,8 @@ export interface OciErrorOptions {
   cause?: unknown;
   /** The object exists perhaps, but not for this caller. The client sees exactly what it sees for an absent one. */
   denied?: boolean;
-  /** `WWW-Authenticate` of an UNAUTHORIZED. */
-  challenge?: string;
+  /** `WWW-Authenticate` of an UNAUTHORIZED, a string a line. */
+  challenge?: readonly string[];
 }
 
 /** The only error that circ throws on purpose. Everything else is a bug and is answered as INTERNAL. */
@@ -50,7 +52,7 @@ export class OciError extends Error {
   override readonly name = 'OciError';
   readonly code: ErrorCode;
   readonly denied: boolean;
-  readonly challenge: string | undefined;
+  readonly challenge: readonly string[] | undefined;
 
   /** @param message is sent to the client: no secrets, no internal addresses */
   constructor(code: ErrorCode, message: string, options: OciErrorOptions = {}) {

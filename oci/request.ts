@@ -1,3 +1,4 @@
+import { Authorization } from './authorization.ts';
 import { type Digest, parseDigest } from './digest.ts';
 import { OciError } from './error.ts';
 import { type RangeRequest, parseRange } from './range.ts';
@@ -13,11 +14,17 @@ import {
 /** Whose name told the registry: the `ns` parameter, the first path component, or neither. */
 export type RequestForm = 'ns' | 'path' | 'default';
 
-/** The repository a request is about. */
-export interface Target {
+/** Who asks, as far as the request tells. */
+export interface Asker {
+  /** What the caller sent as its credentials; undefined when it sent none. */
+  readonly authorization: Authorization | undefined;
+  readonly form: RequestForm;
+}
+
+/** The repository a request is about, and who asks. */
+export interface Target extends Asker {
   readonly registry: Registry;
   readonly repository: Repository;
-  readonly form: RequestForm;
 }
 
 export interface ManifestRequest extends Target {
@@ -44,6 +51,8 @@ export interface RawRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: { readonly [name: string]: string | string[] | undefined };
+  /** Names and values in turn, as they came: `headers` shows one Authorization where there are several. */
+  readonly rawHeaders?: readonly string[];
 }
 
 /** What decides which registry a request without `ns` means. */
@@ -59,7 +68,7 @@ const MAX_PATH = 1024;
  * Parses method, path, query and the headers that matter
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints, and "Registry Proxying" for `ns`).
  *
- * @throws OciError UNSUPPORTED (method), ENDPOINT_UNKNOWN, or what is wrong with a name
+ * @throws OciError UNSUPPORTED (method), ENDPOINT_UNKNOWN, AUTHORIZATION_INVALID, or what is wrong with a name
  */
 export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest {
   if (raw.method !== 'GET' && raw.method !== 'HEAD') {
@@ -71,7 +80,8 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
 
   const endpoint = /^\/v2\/(?<name>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/.exec(path)?.groups;
   if (!endpoint) throw new OciError('ENDPOINT_UNKNOWN', 'there is no such endpoint');
-  const target = parseTarget(endpoint['name'] ?? '', query, names);
+  const authorization = Authorization.parse(authorizationsOf(raw));
+  const target = { ...parseTarget(endpoint['name'] ?? '', query, names), authorization };
   const reference = endpoint['reference'] ?? '';
   const range = parseRange(header(raw, 'range'));
   if (endpoint['kind'] === 'blobs') return { kind: 'blob', ...target, digest: parseDigest(reference), range };
@@ -87,7 +97,7 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
   };
 }
 
-function parseTarget(name: string, query: string, names: RegistryNames): Target {
+function parseTarget(name: string, query: string, names: RegistryNames): Omit<Target, 'authorization'> {
   const ns = new URLSearchParams(query).getAll('ns');
   if (ns.length > 1) throw new OciError('NAME_INVALID', 'ns may be given once');
   if (ns[0] !== undefined) {
@@ -117,6 +127,12 @@ function decodePath(path: string): string {
 function split(text: string, separator: string): [string, string | undefined] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function authorizationsOf({ headers, rawHeaders }: RawRequest): string[] {
+  const name = 'authorization';
+  if (!rawHeaders) return [headers[name] ?? []].flat();
+  return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
 }
 
 function header(raw: RawRequest, name: string): string | undefined {

@@ -6,6 +6,7 @@ const GRPC_STATUS: Record<ErrorCode, status> = {
   NAME_INVALID: status.INVALID_ARGUMENT,
   TAG_INVALID: status.INVALID_ARGUMENT,
   DIGEST_INVALID: status.INVALID_ARGUMENT,
+  AUTHORIZATION_INVALID: status.INVALID_ARGUMENT,
   RANGE_INVALID: status.OUT_OF_RANGE,
   UNAUTHORIZED: status.UNAUTHENTICATED,
   NAME_UNKNOWN: status.NOT_FOUND,
@@ -20,6 +21,8 @@ const GRPC_STATUS: Record<ErrorCode, status> = {
 
 const CODE = 'circ-code';
 const DENIED = 'circ-denied';
+/** Binary, because a challenge is passed on byte for byte; one value a line of `WWW-Authenticate`. */
+const CHALLENGE = 'circ-challenge-bin';
 
 /** What a handler answers for something that was thrown. */
 export function toGrpcError(reason: unknown): Pick<ServiceError, 'code' | 'details' | 'metadata'> {
@@ -27,6 +30,7 @@ export function toGrpcError(reason: unknown): Pick<ServiceError, 'code' | 'detai
   const metadata = new Metadata();
   metadata.set(CODE, error.code);
   if (error.denied) metadata.set(DENIED, 'true');
+  for (const line of error.challenge ?? []) metadata.add(CHALLENGE, Buffer.from(line, 'latin1'));
   return { code: GRPC_STATUS[error.code], details: error.message, metadata };
 }
 
@@ -36,7 +40,9 @@ export function fromGrpcError(reason: unknown): OciError {
   const text = reason.metadata.get(CODE)[0];
   const code = ERROR_CODES.find((each) => each === text);
   if (!code) return new OciError('UNAVAILABLE', 'the shared tier cannot be asked now', { cause: reason });
-  return new OciError(code, reason.details, { denied: reason.metadata.get(DENIED)[0] === 'true' });
+  const challenge = reason.metadata.get(CHALLENGE).map((line) => line.toString('latin1'));
+  const denied = reason.metadata.get(DENIED)[0] === 'true';
+  return new OciError(code, reason.details, { denied, ...(challenge.length > 0 && { challenge }) });
 }
 
 /** What a call fails with whose connection was given up before it could be sent. */
@@ -51,6 +57,7 @@ export function isUnanswered(error: unknown): boolean {
   return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
 }
 
-function isServiceError(reason: unknown): reason is ServiceError {
+/** An answer of gRPC itself, or of what is under it. */
+export function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }

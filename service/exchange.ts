@@ -64,7 +64,7 @@ export class Exchange {
     this.response.writeHead(error.status, {
       'content-type': 'application/json',
       'content-length': body.length,
-      ...(error.challenge !== undefined && { 'www-authenticate': error.challenge }),
+      ...(error.challenge && { 'www-authenticate': [...error.challenge] }),
     });
     this.response.end(this.isHead ? undefined : body);
   }

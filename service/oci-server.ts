@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, resolveRange } from '../oci/range.ts';
@@ -7,6 +7,7 @@ import { Exchange, type RequestReport } from './exchange.ts';
 import { inTime } from './in-time.ts';
 import type { OciSource } from './oci-source.ts';
 import { sendChunks } from './send.ts';
+import { type ServerTls, createTlsServer } from './tls-server.ts';
 
 export interface OciServerOptions {
   readonly source: OciSource;
@@ -16,24 +17,29 @@ export interface OciServerOptions {
    * only then. Absent: always 200, because the Docker daemon gives up a mirror that challenges there.
    */
   readonly challenge?: string;
+  /** https instead of http. */
+  readonly tls?: ServerTls | undefined;
   /** One call a request. Must not throw. */
   readonly report: (report: RequestReport) => void;
 }
 
 /** A connection that takes or gives no byte for this long is closed: it would hold buffers for ever. */
 const IDLE_MS = 60_000;
+/** For the request's own bytes. */
+const REQUEST_MS = 30_000;
 
 /** The read side of the distribution API over a source. */
-export function createOciServer({ source: slow, names, challenge, report }: OciServerOptions): FastifyInstance {
+export function createOciServer({ source: slow, names, challenge, tls, report }: OciServerOptions): FastifyInstance {
   const source = inTime(slow);
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
     connectionTimeout: IDLE_MS,
     keepAliveTimeout: IDLE_MS,
-    requestTimeout: 30_000, // for the request's own bytes
+    requestTimeout: REQUEST_MS,
     forceCloseConnections: true,
     return503OnClosing: false,
+    ...(tls && { serverFactory: (handler: RequestListener) => bounded(createTlsServer(tls, handler)) }),
     frameworkErrors: (_error, request, reply) => void handle(request, reply), // paths that cannot be decoded
   });
   app.removeAllContentTypeParsers();
@@ -55,7 +61,7 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
       switch (request.kind) {
         case 'ping':
           if (challenge !== undefined && raw.headers.authorization === undefined) {
-            throw new OciError('UNAUTHORIZED', 'credentials are taken here', { challenge });
+            throw new OciError('UNAUTHORIZED', 'credentials are taken here', { challenge: [challenge] });
           }
           exchange.outcome = 'node-hit';
           exchange.send(200, { 'content-type': 'application/json' }, Buffer.from('{}'));
@@ -136,4 +142,11 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
   };
 
   return app;
+}
+
+/** To servers that it has not made itself fastify does not give its limits. */
+function bounded(server: Server): Server {
+  server.keepAliveTimeout = IDLE_MS;
+  server.requestTimeout = REQUEST_MS;
+  return server.setTimeout(IDLE_MS);
 }

@@ -32,7 +32,7 @@ const listedRegistry = z.strictObject({
   tagTtl: text('a duration such as 60s', parseDuration).transform(parseDuration).default(0),
   /** Connections to one host of this registry. */
   maxConnections: z.int().min(1).max(256).default(16),
-  /** Not used by this version. */
+  /** The operator's own credentials, with which content is fetched; see shared-tier/origin/operator-credential.ts. */
   credentialsFile: z.string().optional(),
   /** Bytes a second that all downloads from it take together. */
   bandwidth: text('a bandwidth such as 200MiB/s', parseBandwidth).transform(parseBandwidth).optional(),
@@ -51,8 +51,8 @@ const originsFile = z.strictObject({
   proxy: url.optional(),
   /** Not used by this version. */
   push: z.enum(['listed', 'any', 'none']).optional(),
-  /** Not used by this version. */
-  whenOriginIsDown: z.enum(['serve-public', 'refuse']).optional(),
+  /** What is served when an origin cannot be asked: what anybody could read within the last day, or nothing. */
+  whenOriginIsDown: z.enum(['serve-public', 'refuse']).default('serve-public'),
   registries: z
     .record(text('a key of the form host or host:port', parseRegistry), orEmpty)
     .default({})
@@ -87,9 +87,7 @@ export function readOriginsFile(path: string | undefined): OriginsFile {
 
 /** Keys of the contract that were given and have no effect yet; the program warns of them. */
 export function unusedKeys(file: OriginsFile): string[] {
-  const keys = (['push', 'whenOriginIsDown'] as const).filter((key) => file[key] !== undefined);
-  const listed = [...file.registries].filter(([, entry]) => entry.credentialsFile !== undefined);
-  return [...keys, ...listed.map(([name]) => `registries.${name}.credentialsFile`)];
+  return (['push'] as const).filter((key) => file[key] !== undefined);
 }
 
 /** How requests without `ns` are read. */

@@ -15,8 +15,11 @@ import {
 } from '../service/env.ts';
 import { LOG_LEVELS } from '../service/log.ts';
 import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/origins-file.ts';
+import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
+import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
 import type { LeasesConfig } from './leases/open-leases.ts';
+import { readCredentials } from './origin/operator-credential.ts';
 
 export interface TierConfig {
   readonly grpcListen: Address;
@@ -32,6 +35,10 @@ export interface TierConfig {
   readonly origins: OriginsFile;
   /** PEM text of the registries that have a `ca`. */
   readonly cas: ReadonlyMap<Registry, string>;
+  /** With a certificate gRPC and HTTP speak TLS. */
+  readonly tls: TlsFiles;
+  /** Who may call gRPC. */
+  readonly clients: AllowedCallers;
   readonly insecure: boolean;
   readonly logLevel: string;
 }
@@ -62,9 +69,13 @@ export const TIER_VARIABLES = {
   CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
   CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
   CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
-  CIRC_TIER_CLIENTS: notYet('who may call gRPC'),
-  CIRC_TLS_CERT_FILE: notYet('TLS of gRPC and HTTP'),
-  CIRC_TLS_KEY_FILE: notYet('TLS of gRPC and HTTP'),
+  CIRC_TIER_CLIENTS: optional(
+    'who may call gRPC: tokenreview:AUDIENCE:NAMESPACE/SERVICEACCOUNT,… or mtls:SAN,…; any on loopback',
+    parseAllowedCallers,
+  ),
+  CIRC_TLS_CERT_FILE: optional('certificate chain of gRPC and HTTP, PEM, followed when it changes', parseText),
+  CIRC_TLS_KEY_FILE: optional('its key', parseText),
+  CIRC_TLS_CA_FILE: optional('what is trusted as clients and as other replicas', parseText),
   CIRC_ORIGINS: optional('YAML file: which registries may be reached, and how', parseText),
   CIRC_INSECURE: variable('allow listeners beyond loopback without TLS and identity', 'false', parseFlag),
   CIRC_LOG_LEVEL: variable(LOG_LEVELS.join(', '), 'info', oneOf(...LOG_LEVELS)),
@@ -77,12 +88,7 @@ export function readTierConfig(env: Env): TierConfig {
   const values = readEnv(TIER_VARIABLES, env, problems);
   const { CIRC_ORIGINS: originsPath, CIRC_TIER_KEY_FILE: keyPath } = values;
 
-  // The status port shows counters only; the others carry content, and later credentials.
-  for (const name of ['CIRC_TIER_GRPC_LISTEN', 'CIRC_TIER_HTTP_LISTEN'] as const) {
-    if (!values.CIRC_INSECURE && !isLoopback(values[name])) {
-      problems.add(name, 'expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others');
-    }
-  }
+  const { tls, clients } = securityOf(values, problems);
   const masterKey =
     keyPath === undefined
       ? randomBytes(MIN_KEY_BYTES)
@@ -93,10 +99,13 @@ export function readTierConfig(env: Env): TierConfig {
 
   const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
-  for (const [registry, { ca }] of origins.registries) {
-    if (ca === undefined) continue;
-    const pem = problems.attempt(`CIRC_ORIGINS: registries.${registry}.ca`, () => readFileSync(ca, 'utf8'));
+  for (const [registry, { ca, credentialsFile, endpoint = new URL(`https://${registry}`) }] of origins.registries) {
+    const name = `CIRC_ORIGINS: registries.${registry}`;
+    const pem = ca === undefined ? ca : problems.attempt(`${name}.ca`, () => readFileSync(ca, 'utf8'));
     if (pem !== undefined) cas.set(registry, pem);
+    if (credentialsFile !== undefined) {
+      problems.attempt(`${name}.credentialsFile`, () => readCredentials(credentialsFile, { registry, endpoint }));
+    }
   }
   problems.throwIfAny();
 
@@ -113,6 +122,8 @@ export function readTierConfig(env: Env): TierConfig {
     leases,
     origins,
     cas,
+    tls,
+    clients,
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,
   };
@@ -141,6 +152,36 @@ function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, pro
     });
   // Two replicas of one name would take each other's leases for those of their own earlier lives.
   return { kind, durationMs, namespace: namespace ?? '', podName: podName ?? `circ-${randomUUID()}` };
+}
+
+/** What the listeners must have when more than this machine reaches them. */
+function securityOf(
+  values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>,
+  problems: Problems,
+): Pick<TierConfig, 'tls' | 'clients'> {
+  const { CIRC_TIER_CLIENTS: clients = { kind: 'any' }, CIRC_INSECURE: insecure } = values;
+  const tls = checkTlsFiles(
+    {
+      cert: ['CIRC_TLS_CERT_FILE', values.CIRC_TLS_CERT_FILE],
+      key: ['CIRC_TLS_KEY_FILE', values.CIRC_TLS_KEY_FILE],
+      ca: ['CIRC_TLS_CA_FILE', values.CIRC_TLS_CA_FILE],
+    },
+    problems,
+  );
+  // The status port shows counters only; the others carry content and credentials.
+  const listeners = ['CIRC_TIER_GRPC_LISTEN', 'CIRC_TIER_HTTP_LISTEN'] as const;
+  const open = insecure ? [] : listeners.filter((name) => !isLoopback(values[name]));
+  const otherwise = 'CIRC_INSECURE=true allows it without';
+  if (tls.certFile === undefined) {
+    for (const name of open) problems.add(name, `expected a loopback address, or CIRC_TLS_CERT_FILE; ${otherwise}`);
+  }
+  if (open.length > 0 && clients.kind === 'any') {
+    problems.add('CIRC_TIER_CLIENTS', `expected who may call, because not all listeners are on loopback; ${otherwise}`);
+  }
+  if (clients.kind === 'mtls' && (tls.certFile === undefined || tls.caFile === undefined)) {
+    problems.add('CIRC_TIER_CLIENTS', 'mtls needs CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE and CIRC_TLS_CA_FILE');
+  }
+  return { tls, clients };
 }
 
 /** `file:///var/lib/circ` or, relative to the working directory, `file://./.circ/tier`. */

@@ -5,11 +5,12 @@ import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
+import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
 import type { OnceEvents } from './once.ts';
-import type { ObserveOrigin } from './origin/origin-http.ts';
+import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
@@ -22,8 +23,11 @@ export interface TierEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
+  readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
+  readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
 /** What the gauges show. */
@@ -49,7 +53,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const proofs = new Counter({
     name: 'circ_proofs_total',
-    help: 'HEAD requests by which origins were asked whether a caller may read something',
+    help: 'Questions to origins whether a caller may read something, with what that takes of tokens and redirects',
     labelNames: ['result'],
     registers,
   });
@@ -88,6 +92,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  const callersRefused = new Counter({
+    name: 'circ_callers_refused_total',
+    help: 'gRPC calls without an identity that is let in (unauthorized), or whose identity could not be checked',
+    labelNames: ['result'],
+    registers,
+  });
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'Content or records that could not be stored; they were served all the same if possible',
@@ -99,10 +109,10 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   const warned = new Set<Registry>();
 
   return {
-    origin: ({ origin, kind, method, status }) => {
-      originRequests.inc({ origin: origin.label, kind, status });
-      if (method === 'HEAD')
-        proofs.inc({ result: status === 200 ? 'yes' : status >= 400 && status <= 404 ? 'no' : 'unknown' });
+    origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
+    proof: (result) => proofs.inc({ result }),
+    credentialsFailed: (registry, error) => {
+      log.warn({ registry, err: error }, "the operator's credentials cannot be read; those read before stay in use");
     },
     fetch: {
       received: ({ origin }, bytes) => originBytes.inc({ origin: origin.label }, bytes),
@@ -152,6 +162,13 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       const facts = { method, ms: Math.round(durationMs * 10) / 10 };
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
+    },
+    callerRefused: ({ code, message, cause }, peer) => {
+      callersRefused.inc({ result: code.toLowerCase() });
+      const address = peer.replace(/:\d+$/, '');
+      seldom.happened(`caller ${address}: ${message}`, (times) => {
+        log.warn({ peer: address, code, reason: message, times, err: cause }, 'caller refused');
+      });
     },
     notKept: (error) => {
       notKept.inc();

@@ -6,12 +6,14 @@ import type { SharedDownload } from './once.ts';
 import type { DownloadOptions } from './origin/download.ts';
 import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
+import { type Right, type Rights, SharedRights, firstAllowed, isRefusal } from './right.ts';
 import type { Slots } from './slots.ts';
 
 export interface FetchOptions {
-  readonly place: Place;
+  /** Of the caller that begins it. */
+  readonly rights: Rights;
   readonly digest: Digest;
-  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository'>;
+  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository' | 'credential'>;
   /** Begins to download, in this replica's turn or another's. See `Once` */
   readonly start: (download: DownloadOptions, missing: ByteRange | undefined) => Promise<SharedDownload>;
   readonly store: ContentStore;
@@ -47,24 +49,32 @@ const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content 
  * The retrieval of one object from one origin, shared by all who want it. It begins with the first of them and does
  * not end with any of them: a client that hangs up takes nothing away from the others.
  *
+ * It uses the credentials of who began it, until the origin refuses them in the middle of it; then those of the next one
+ * who waits for the same and has a right of its own. Nothing is fetched with credentials whose owners have all gone.
+ *
  * When the store cannot take the content, before it comes or in the middle of it, the fetch goes on without the store:
  * who reads from then on is passed through to the origin.
  */
 export class Fetch {
+  /** Where the origin is asked for it first. */
   readonly place: Place;
   readonly digest: Digest;
   readonly #options: FetchOptions;
+  readonly #rights: SharedRights;
   #opened: Promise<Opened>;
   #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #state: 'running' | 'parked' | 'ended' = 'running';
   #followers = 0;
+  /** Ends what the followers read. */
+  #interrupt = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FetchOptions) {
     this.#options = options;
-    this.place = options.place;
+    this.#rights = new SharedRights(options.rights);
+    this.place = options.rights[0].place;
     this.digest = options.digest;
     this.#opened = this.#open();
     this.#opened.catch((error: unknown) => options.ended(OciError.from(error)));
@@ -77,20 +87,27 @@ export class Fetch {
     return { sizeBytes };
   }
 
-  /** A reader of the content while it arrives. Only after `opened`. */
+  /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */
+  join(right: Right): void {
+    this.#rights.join(right);
+  }
+
+  /** A reader of the content while it arrives. Only after `opened`. @throws OciError BLOB_UNKNOWN: open it again */
   async follow(): Promise<Content> {
+    if (this.#rights.isEmpty) throw new OciError('BLOB_UNKNOWN', 'nobody waits for this content any more');
     const { sizeBytes, ingest } = await this.#opened;
     // The writer may not have noticed yet that the storage has failed.
     if (ingest?.failure?.code === 'UNAVAILABLE' && this.#state !== 'ended') this.#pass(ingest.failure, sizeBytes);
     const content = this.#passing ?? ingest?.follow();
     if (!content) throw new OciError('UNAVAILABLE', 'this fetch has ended');
+    const { signal: interrupted } = this.#interrupt;
     this.#followers += 1;
     this.#attend();
     let isOpen = true;
     return {
       digest: this.digest,
       sizeBytes,
-      chunks: (range, options) => content.chunks(range, options),
+      chunks: (range, { signal }) => content.chunks(range, { signal: AbortSignal.any([signal, interrupted]) }),
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
@@ -123,11 +140,12 @@ export class Fetch {
     let started: SharedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
-      started = await this.#startDownload(undefined, signal);
+      // Only the caller that began it: the origin's first answer is an answer to that one.
+      started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
       const { sizeBytes } = started;
       const ingest = started.isStored ? undefined : await this.#ingest(sizeBytes);
       if (ingest) {
-        this.#running = this.#run(started, ingest, slot);
+        this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
       }
       if (started.isStored) this.#end(undefined);
@@ -158,7 +176,7 @@ export class Fetch {
     const { download, notKept } = this.#options;
     this.#passing = new PassThrough({
       ...download,
-      repository: this.place.repository,
+      rights: () => this.#rights.all,
       digest: this.digest,
       sizeBytes,
       signal: this.#stop.signal,
@@ -167,23 +185,46 @@ export class Fetch {
     notKept(failure);
   }
 
-  async #startDownload(missing: ByteRange | undefined, signal: AbortSignal): Promise<SharedDownload> {
-    const { download, place, start } = this.#options;
-    return await start({ ...download, repository: place.repository, digest: this.digest, signal }, missing);
+  async #startDownload(
+    { place: { repository }, credential }: Right,
+    missing: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<SharedDownload> {
+    const { download, start } = this.#options;
+    return await start({ ...download, repository, credential, digest: this.digest, signal }, missing);
   }
 
-  async #run(started: Download, ingest: Ingest, slot: Disposable): Promise<void> {
+  /** Begins to fetch what is missing, with the first right that the origin accepts; the others have ended. */
+  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Download> {
+    const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
+    if (!missing) return NOTHING_MISSING;
+    return await this.#rights.use((right) => this.#startDownload(right, missing, signal));
+  }
+
+  async #run(started: Download, ingest: Ingest, slot: Disposable, signal: AbortSignal): Promise<void> {
+    let download = started;
     this.#attend();
     try {
-      await started.into(ingest);
+      for (; ; download = await this.#continue(ingest, signal)) {
+        try {
+          await download.into(ingest);
+          break;
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          this.#rights.next();
+          if (this.#rights.isEmpty) throw error;
+          await download[Symbol.asyncDispose](); // another replica may have a better right
+        }
+      }
       await ingest.commit();
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while
-      if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
+      if (isRefusal(error)) this.#suspend(ingest);
+      else if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
       else this.#fail(ingest, error);
     } finally {
-      await started[Symbol.asyncDispose]();
+      await download[Symbol.asyncDispose]();
       slot[Symbol.dispose]();
     }
   }
@@ -202,7 +243,7 @@ export class Fetch {
 
   /** Sets what happens next: nothing while there are readers, else stopping, and at last forgetting. */
   #attend(): void {
-    if (this.#state === 'ended') return;
+    if (this.#state === 'ended' || (this.#state === 'parked' && this.#rights.isEmpty)) return;
     clearTimeout(this.#timer);
     if (this.#state === 'parked' && !this.#passing) this.#resume();
     else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
@@ -210,13 +251,27 @@ export class Fetch {
 
   async #park(): Promise<void> {
     this.#state = 'parked';
+    this.#rights.clear(); // who comes back brings a right
     this.#stop.abort(NOBODY_WAITS);
     if (this.#passing) {
       this.#end(undefined);
       return;
     }
     const { ingest } = await this.#opened;
-    if (this.#state !== 'parked') return; // somebody came back meanwhile
+    if (this.#state === 'parked') this.#forgetLater(ingest); // else somebody came back meanwhile
+  }
+
+  /** No right is left. Who still reads must ask again, and goes on from here if the origin says yes. */
+  #suspend(ingest: Ingest): void {
+    clearTimeout(this.#timer);
+    this.#state = 'parked';
+    this.#rights.clear();
+    this.#interrupt.abort(new OciError('UNAVAILABLE', 'the right to fetch this content has ended'));
+    this.#interrupt = new AbortController();
+    this.#forgetLater(ingest);
+  }
+
+  #forgetLater(ingest: Ingest | undefined): void {
     this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
   }
 
@@ -231,19 +286,19 @@ export class Fetch {
     await before;
     const { ingest } = await this.#opened;
     if (this.#state === 'ended' || !ingest) return; // the one before had everything already
-    const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     let slot: Disposable | undefined;
     let started: Download | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
-      started = missing ? await this.#startDownload(missing, signal) : NOTHING_MISSING;
+      started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {
       await abandon(started, slot);
-      if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
+      if (isRefusal(error)) this.#suspend(ingest);
+      else if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
     }
-    await this.#run(started, ingest, slot);
+    await this.#run(started, ingest, slot, signal);
   }
 }
 

@@ -7,6 +7,7 @@ import { Fetch } from './fetch.ts';
 import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { Place, Records } from './records.ts';
+import { type Rights, isRefusal } from './right.ts';
 import { Slots } from './slots.ts';
 
 /** What happens to fetches, for log and metrics. */
@@ -29,6 +30,8 @@ export interface FetchesOptions {
 }
 
 const FETCHES_AT_ONCE = 64;
+/** Fetches of others that may be refused before this caller's turn. */
+const MAX_ATTEMPTS = 64;
 /** Each try to fetch content that is wrong would cost the origin all of its bytes. */
 const QUARANTINE_MS = 60_000;
 const BLOB_MEDIA_TYPE = 'application/octet-stream';
@@ -60,15 +63,45 @@ export class Fetches implements AsyncDisposable {
     }
   }
 
-  /** The running fetch, or a new one. @param expectedBytes a hint, see `DownloadOptions` */
-  start(client: OriginClient, place: Place, digest: Digest, expectedBytes?: number): Fetch {
+  /**
+   * The size of a blob as soon as the origin has answered: joins the fetch under way, or begins one. What the origin
+   * refuses to somebody else it is asked for again, with the rights of this caller.
+   *
+   * @returns undefined when it is being fetched for another repository, and the caller's own right to it is not proved
+   * @throws OciError BLOB_UNKNOWN or UNAUTHORIZED (the origin's answer to this caller), CORRUPT, UNAVAILABLE
+   */
+  async open(
+    client: OriginClient,
+    rights: Rights,
+    digest: Digest,
+    { isProved, expectedBytes }: { isProved: boolean; expectedBytes?: number | undefined },
+  ): Promise<{ sizeBytes: number } | undefined> {
+    const [{ place }] = rights;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+      const running = this.find(place.registry, digest);
+      if (running && !isProved && running.place.repository !== place.repository) return undefined;
+      try {
+        return await this.start(client, rights, digest, expectedBytes).opened();
+      } catch (error) {
+        if (!running || !isRefusal(error)) throw error;
+      }
+    }
+    throw new OciError('UNAVAILABLE', 'those who asked before were refused');
+  }
+
+  /** The running fetch, which gets a further right, or a new one. @param expectedBytes see `DownloadOptions` */
+  start(client: OriginClient, rights: Rights, digest: Digest, expectedBytes?: number): Fetch {
+    const [{ place }] = rights;
     const key = keyOf(place.registry, digest);
     const running = this.#running.get(key);
-    if (running) return running;
+    if (running) {
+      for (const right of rights) running.join(right);
+      return running;
+    }
     const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
     let isKept = true;
     const fetch = new Fetch({
-      place,
+      rights,
       digest,
       store,
       lingerMs,

@@ -1,54 +1,64 @@
-import { type ServerUnaryCall, Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, protoPath } from 'grpc-health-check';
 import { loadSync } from '@grpc/proto-loader';
+import { Authorization } from '../oci/authorization.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { parseDigest } from '../oci/digest.ts';
 import { parseReference, parseRegistry, parseRepository } from '../oci/reference.ts';
 import { OciError } from '../oci/error.ts';
 import type { Grant as WireGrant } from '../proto/generated/circ/v1/Grant.ts';
 import type { SharedTierHandlers } from '../proto/generated/circ/v1/SharedTier.ts';
-import type { Target__Output } from '../proto/generated/circ/v1/Target.ts';
+import type { OpenBlobRequest__Output } from '../proto/generated/circ/v1/OpenBlobRequest.ts';
 import { LOADER_OPTIONS, loadDefinition, loadServices } from '../proto/load.ts';
 import { toGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Images } from './images.ts';
-import type { Proofs } from './proofs.ts';
-import type { Place } from './records.ts';
+import type { Question } from './access/access.ts';
+import type { Grant } from './access/grants.ts';
 import type { SignedReads } from './signed-reads.ts';
 
 export interface GrpcServerOptions {
   readonly listen: Address;
   readonly images: Images;
-  readonly proofs: Proofs;
   readonly reads: SignedReads;
-  /** How long a signed read may begin when there is no grant that bounds it; at most this. */
-  readonly readTtlMs: number;
   /** One question was answered. */
   readonly report: (method: string, durationMs: number, error: OciError | undefined) => void;
+  /** Absent: no TLS. */
+  readonly credentials?: ServerCredentials | undefined;
+  /** What every call passes first. */
+  readonly interceptors?: ServerInterceptor[];
 }
 
 /** The largest message: a manifest of 4 MiB and what goes with it. */
 const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 const MAX_STREAMS = 1_000;
-/** Even when proofs are not remembered, the read that one has just allowed must be able to begin. */
-const MIN_READ_MS = 10_000;
+/** A yes that is not remembered allows the read that was asked for, which must be able to begin. */
+const BEGIN_MS = 5_000;
 
 /** `circ.v1.SharedTier`, health and reflection: proto on one side, `Images` on the other, nothing between. */
 export class GrpcServer implements AsyncDisposable {
   readonly #options: GrpcServerOptions;
-  readonly #server = new Server({
-    'grpc.max_receive_message_length': 64 * 1024,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_concurrent_streams': MAX_STREAMS,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 5_000,
-  });
+  readonly #server: Server;
   readonly #health = new HealthImplementation({ '': 'SERVING', 'circ.v1.SharedTier': 'SERVING' });
   #port = 0;
 
   private constructor(options: GrpcServerOptions) {
     this.#options = options;
+    this.#server = new Server({
+      'grpc.max_receive_message_length': 64 * 1024,
+      'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MAX_STREAMS,
+      'grpc.keepalive_time_ms': 30_000,
+      'grpc.keepalive_timeout_ms': 5_000,
+      interceptors: options.interceptors ?? [],
+    });
   }
 
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
@@ -59,10 +69,14 @@ export class GrpcServer implements AsyncDisposable {
     const health = loadSync(protoPath, LOADER_OPTIONS);
     new ReflectionService({ ...loadDefinition(), ...health }).addToServer(server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    server.bindAsync(formatAddress(options.listen), ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(error);
-      else resolve(port);
-    });
+    server.bindAsync(
+      formatAddress(options.listen),
+      options.credentials ?? ServerCredentials.createInsecure(),
+      (error, port) => {
+        if (error) reject(error);
+        else resolve(port);
+      },
+    );
     grpc.#port = await promise;
     return grpc;
   }
@@ -84,36 +98,27 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   #handlers(): SharedTierHandlers {
-    const { images, proofs, reads } = this.#options;
+    const { images, reads } = this.#options;
     return {
-      ResolveManifest: this.#answer('ResolveManifest', async ({ target, reference, accept, withContent }) => {
-        const place = parsePlace(target);
-        const resolved = await images.resolve({ place, reference: parseReference(reference), accept, withContent });
+      ResolveManifest: this.#answer('ResolveManifest', async ({ reference, accept, withContent, ...asked }) => {
+        const question = { ...parseQuestion(asked), reference: parseReference(reference), accept, withContent };
+        const resolved = await images.resolve(question);
         return {
           manifest: toWire(resolved.descriptor),
           ...(resolved.content && { content: Buffer.from(resolved.content) }),
           readable: resolved.readable.map(toWire),
           fromOrigin: resolved.fromOrigin,
-          ...grantOf(proofs, place),
+          ...grantToWire(resolved.grant),
         };
       }),
-      OpenBlob: this.#answer('OpenBlob', async ({ target, digest: text, grant, statOnly }) => {
-        const place = parsePlace(target);
-        const digest = parseDigest(text);
-        const question = { place, digest, grant };
-        if (statOnly) {
-          const { sizeBytes, fromOrigin } = await images.statBlob(question);
-          return { size: sizeBytes, fromOrigin, ...grantOf(proofs, place) };
-        }
-        const { sizeBytes, fromOrigin } = await images.locateBlob(question);
-        const validForMs = Math.max(MIN_READ_MS, proofs.grantOf(place)?.validForMs ?? this.#options.readTtlMs);
-        return {
-          size: sizeBytes,
-          readUrl: reads.url(place.registry, digest, validForMs),
-          validForMs,
-          fromOrigin,
-          ...grantOf(proofs, place),
-        };
+      OpenBlob: this.#answer('OpenBlob', async ({ digest: text, statOnly, ...asked }) => {
+        const question = { ...parseQuestion(asked), digest: parseDigest(text) };
+        const located = await (statOnly ? images.statBlob(question) : images.locateBlob(question));
+        const answer = { size: located.sizeBytes, fromOrigin: located.fromOrigin, ...grantToWire(located.grant) };
+        if (statOnly) return answer;
+        const validForMs = located.endsAtMs > 0 ? located.endsAtMs - Date.now() : BEGIN_MS;
+        const readUrl = reads.url(question.place.registry, question.digest, validForMs);
+        return { ...answer, readUrl, validForMs: Math.max(0, Math.floor(validForMs)) };
       }),
     };
   }
@@ -136,16 +141,23 @@ export class GrpcServer implements AsyncDisposable {
   }
 }
 
-function parsePlace(target: Target__Output | null): Place {
+/** An agent is not believed: everything is parsed anew. */
+function parseQuestion(asked: Asked): Question {
+  const { target, authorization, form, grant } = asked;
   const registry = parseRegistry(target?.registry ?? '');
-  return { registry, repository: parseRepository(target?.repository ?? '', registry) };
+  const repository = parseRepository(target?.repository ?? '', registry);
+  const sent = Authorization.parse(authorization === '' ? [] : [authorization]);
+  return { place: { registry, repository }, asker: { authorization: sent, form: FORMS[form] }, grant };
 }
+
+type Asked = Pick<OpenBlobRequest__Output, 'target' | 'authorization' | 'form' | 'grant'>;
+
+const FORMS = { FORM_UNSPECIFIED: 'path', FORM_NS: 'ns', FORM_PATH: 'path', FORM_DEFAULT: 'default' } as const;
 
 function toWire({ mediaType, digest, sizeBytes }: Descriptor): { mediaType: string; digest: string; size: number } {
   return { mediaType, digest, size: sizeBytes };
 }
 
-function grantOf(proofs: Proofs, place: Place): { grant?: WireGrant } {
-  const grant = proofs.grantOf(place);
+function grantToWire(grant: Grant | undefined): { grant?: WireGrant } {
   return grant ? { grant: { token: Buffer.from(grant.token), validForMs: Math.floor(grant.validForMs) } } : {};
 }

@@ -4,33 +4,32 @@ import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type Reference, formatReference } from '../oci/reference.ts';
+import type { Access, Question } from './access/access.ts';
+import type { Grant } from './access/grants.ts';
+import type { Visit } from './access/visit.ts';
 import type { Fetches } from './fetches.ts';
 import { type Manifest, Manifests } from './manifests.ts';
-import type { OriginClient, OriginClients } from './origin/origin-clients.ts';
-import type { Proofs } from './proofs.ts';
-import type { Place, Records } from './records.ts';
+import { unknown } from './origin/refusal.ts';
+import type { ManifestHead } from './origin/registry-client.ts';
+import { OriginDown } from './origin/retry.ts';
+import { type Place, type Records, placeKey } from './records.ts';
 
 export interface ImagesOptions {
-  readonly clients: OriginClients;
-  readonly proofs: Proofs;
+  readonly access: Access;
   readonly store: ContentStore;
   readonly records: Records;
   readonly fetches: Fetches;
   readonly notKept: (error: OciError) => void;
 }
 
-export interface ManifestQuestion {
-  readonly place: Place;
+export interface ManifestQuestion extends Question {
   readonly reference: Reference;
   readonly accept: readonly string[];
   readonly withContent: boolean;
 }
 
-export interface BlobQuestion {
-  readonly place: Place;
+export interface BlobQuestion extends Question {
   readonly digest: Digest;
-  /** A sealed grant, if the caller has one. */
-  readonly grant: Uint8Array;
 }
 
 export interface ResolvedManifest {
@@ -39,18 +38,22 @@ export interface ResolvedManifest {
   /** What the manifest names and the cluster can serve under the same grant. */
   readonly readable: readonly Descriptor[];
   readonly fromOrigin: boolean;
+  /** What this caller may present with its next question; undefined when nothing was granted. */
+  readonly grant: Grant | undefined;
 }
 
 export interface LocatedBlob {
   readonly sizeBytes: number;
   readonly fromOrigin: boolean;
+  readonly grant: Grant | undefined;
+  /** Until when this caller may read it, in ms since 1970. */
+  readonly endsAtMs: number;
 }
-
-const NO_GRANT = new Uint8Array();
 
 /**
  * What the shared tier knows how to do, in the order that makes it safe: proof → store → fetch. The origin is asked
- * before the cache is looked at, so that "cached, but not for you" and "not cached" are the same answer.
+ * before the cache is looked at, so that "cached, but not for you" and "not cached" are the same answer, and take the
+ * same way.
  */
 export class Images {
   readonly #options: ImagesOptions;
@@ -64,62 +67,62 @@ export class Images {
     this.#manifests = new Manifests(options);
   }
 
-  /** @throws OciError NAME_UNKNOWN (registry not served), MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
-  async resolve({ place, reference, accept, withContent }: ManifestQuestion): Promise<ResolvedManifest> {
-    const client = this.#options.clients.get(place.registry);
-    const known = await this.#known(place, reference, accept);
-    if (known && !withContent) return { descriptor: known, content: undefined, readable: [], fromOrigin: false };
-
-    const manifest = await this.#read(client, place, reference, accept, known, withContent);
-    if (!known)
-      this.#rememberTag(client, place, reference, accept, 'content' in manifest ? manifest.descriptor : manifest);
-    if (!('content' in manifest)) return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false };
-    const { descriptor, content, links, fromOrigin } = manifest;
-    const children = links.manifests.map(({ digest }) => digest);
-    this.#options.proofs.inherit(place, descriptor.digest, children);
-    for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
-    const named = [...links.manifests, ...links.blobs];
-    const readable = await Promise.all(named.map(({ digest: link }) => this.#readable(place, link)));
-    return { descriptor, content, readable: readable.filter((each) => each !== undefined), fromOrigin };
+  /** @throws OciError NAME_UNKNOWN (registry not served), MANIFEST_UNKNOWN, UNAUTHORIZED, CORRUPT, UNAVAILABLE */
+  async resolve(question: ManifestQuestion): Promise<ResolvedManifest> {
+    return await this.#options.access.visit(question, 'manifest', async (visit) => {
+      const { reference, accept, withContent } = question;
+      const known = await this.#known(visit, reference, accept);
+      const isEnough = known !== undefined && !withContent;
+      const manifest = isEnough ? known : await this.#read(visit, question, known);
+      if (!('content' in manifest)) {
+        if (!known) this.#rememberTag(visit, reference, accept, manifest);
+        return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false, grant: visit.grant };
+      }
+      const { descriptor, content, links, fromOrigin } = manifest;
+      if (!known) this.#rememberTag(visit, reference, accept, descriptor);
+      this.#learn(visit, manifest);
+      for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
+      const named = [...links.manifests, ...links.blobs];
+      const all = await Promise.all(named.map(({ digest }) => this.#readable(visit.place, digest)));
+      const readable = all.filter((each) => each !== undefined);
+      return { descriptor, content, readable, fromOrigin, grant: visit.grant };
+    });
   }
 
-  /** Size of a blob, without fetching it. @throws OciError NAME_UNKNOWN, BLOB_UNKNOWN, UNAVAILABLE */
+  /** Size of a blob, without fetching it. @throws OciError NAME_UNKNOWN, BLOB_UNKNOWN, UNAUTHORIZED, UNAVAILABLE */
   async statBlob(question: BlobQuestion): Promise<LocatedBlob> {
-    const { place, digest } = question;
-    const client = this.#options.clients.get(place.registry);
-    this.#assertBlob(digest, place);
-    const stored = await this.#stored(place, digest);
-    if (stored && this.#isAllowed(question)) return { ...stored, fromOrigin: false };
-    const { sizeBytes } = await this.#prove(client, question);
-    return { sizeBytes, fromOrigin: !stored };
+    return await this.#options.access.visit(question, 'blob', async (visit) => {
+      const { digest } = question;
+      const endsAtMs = this.#rightEnd(visit, digest);
+      const known = endsAtMs > 0 ? await this.#stored(visit.place, digest) : undefined;
+      if (known) this.#assertBlob(digest, visit.place);
+      const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest);
+      const stored = known ?? (await this.#stored(visit.place, digest));
+      return { ...told, fromOrigin: !stored, grant: visit.grant };
+    });
   }
 
   /** Makes sure that the blob can be read with `read`; begins to fetch it if need be. @throws as `statBlob`, and CORRUPT */
   async locateBlob(question: BlobQuestion): Promise<LocatedBlob> {
-    const { place, digest } = question;
-    const { clients, fetches } = this.#options;
-    const client = clients.get(place.registry);
-    this.#assertBlob(digest, place);
-    fetches.assertTrusted(place.registry, digest);
-    const stored = await this.#openable(place, digest);
-    const running = fetches.find(place.registry, digest);
-    // Where nothing is cached, the fetch itself is the proof: the origin answers this caller or does not.
-    const isOwnFetch = running?.place.repository === place.repository;
-    if ((stored || (running && !isOwnFetch)) && !this.#isAllowed(question)) await this.#prove(client, question);
-    if (stored) return { ...stored, fromOrigin: false };
-    return { ...(await this.#open(client, place, digest)), fromOrigin: true };
-  }
-
-  /** Joins the fetch under way, or begins one. Another repository's no is not this one's: then it is tried here. */
-  async #open(client: OriginClient, place: Place, digest: Digest): Promise<{ sizeBytes: number }> {
-    const { fetches } = this.#options;
-    const fetch = fetches.start(client, place, digest, this.#sizes.get(digest));
-    try {
-      return await fetch.opened();
-    } catch (error) {
-      if (fetch.place.repository === place.repository || OciError.from(error).code !== 'BLOB_UNKNOWN') throw error;
-      return await fetches.start(client, place, digest).opened();
-    }
+    return await this.#options.access.visit(question, 'blob', async (visit) => {
+      const { digest } = question;
+      const { place } = visit;
+      let endsAtMs = this.#rightEnd(visit, digest);
+      const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
+      let stored = isGranted ? await this.#openable(place, digest) : undefined;
+      // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
+      // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
+      const isFetchTheProof = endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
+      if (endsAtMs === 0 && !isFetchTheProof) {
+        ({ endsAtMs } = await this.#prove(visit, digest));
+        stored = await this.#openable(place, digest);
+      }
+      this.#assertBlob(digest, place);
+      this.#options.fetches.assertTrusted(place.registry, digest);
+      if (stored) return { ...stored, endsAtMs, fromOrigin: false, grant: visit.grant };
+      const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : endsAtMs);
+      return { ...fetched, fromOrigin: true, grant: visit.grant };
+    });
   }
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
@@ -130,50 +133,78 @@ export class Images {
   }
 
   /** What is already known of the reference, and proved. */
-  async #known(place: Place, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
-    const { proofs, records } = this.#options;
+  async #known(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     if (reference.kind === 'tag') {
-      const tagged = this.#tags.get(tagKey(place, reference, accept));
-      return tagged && proofs.isGranted(place, NO_GRANT) ? tagged : undefined;
+      const tagged = this.#tags.get(tagKey(visit.place, reference, accept));
+      return tagged && visit.repositoryEnd > 0 ? tagged : undefined;
     }
     const { digest } = reference;
-    const mediaType = records.holds(place, digest);
-    // What was read as a blob has no media type of a manifest: only the origin can tell it.
-    if (mediaType === undefined || !isManifestMediaType(mediaType) || !proofs.isProved(place, digest)) return undefined;
+    if (visit.objectEnd(digest) === 0) await this.#learnFromGrant(visit);
+    return visit.objectEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
+  }
+
+  /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
+  async #held(place: Place, digest: Digest): Promise<Descriptor | undefined> {
+    const mediaType = this.#options.records.holds(place, digest);
+    if (mediaType === undefined || !isManifestMediaType(mediaType)) return undefined;
     const stored = await this.#stored(place, digest);
     return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
-  async #read(
-    { registry }: OriginClient,
-    place: Place,
-    reference: Reference,
-    accept: readonly string[],
-    known: Descriptor | undefined,
-    withContent: boolean,
-  ): Promise<Manifest | Descriptor> {
-    if (known) return await this.#manifests.read(registry, place, known.digest, known.mediaType);
-    const { digest, mediaType, sizeBytes } = await this.#options.proofs.manifest(registry, place, reference, accept);
-    // Registries without a digest header on HEAD: only the bytes tell.
-    if (digest === undefined) {
-      const by = reference.kind === 'digest' ? reference.digest : reference;
-      return await this.#manifests.fetch(registry, place, by, accept);
-    }
-    this.#options.records.proved(place, digest, mediaType);
-    if (withContent || sizeBytes === undefined) return await this.#manifests.read(registry, place, digest, mediaType);
-    return { digest, mediaType, sizeBytes };
+  /** The grant that was presented covers what its manifest names, whichever replica has given it. */
+  async #learnFromGrant(visit: Visit): Promise<void> {
+    const { grantedRoot } = visit;
+    const root = grantedRoot && (await this.#held(visit.place, grantedRoot));
+    if (root) this.#learn(visit, await this.#manifests.read(visit.client.registry, visit.rights, root));
   }
 
-  #rememberTag(
-    { origin }: OriginClient,
-    place: Place,
-    reference: Reference,
-    accept: readonly string[],
-    descriptor: Descriptor,
-  ): void {
-    if (reference.kind === 'tag' && origin.tagTtlMs > 0) {
-      this.#tags.set(tagKey(place, reference, accept), descriptor, { ttl: origin.tagTtlMs });
+  #learn(visit: Visit, { descriptor, links }: Manifest): void {
+    visit.inherit(
+      descriptor.digest,
+      links.manifests.map(({ digest }) => digest),
+    );
+  }
+
+  async #read(
+    visit: Visit,
+    { reference, accept, withContent }: ManifestQuestion,
+    known: Descriptor | undefined,
+  ): Promise<Manifest | Descriptor> {
+    const { place } = visit;
+    const { registry } = visit.client;
+    const rights = visit.rights;
+    if (known) return await this.#manifests.read(registry, rights, known);
+    const isProved = reference.kind === 'digest' && visit.objectEnd(reference.digest) > 0;
+    if (isProved && withContent) return await this.#manifests.fetch(registry, rights, reference, accept);
+    const { digest, mediaType, sizeBytes } = await this.#resolve(visit, reference, accept);
+    // Registries without a digest header on HEAD: only the bytes tell.
+    if (digest === undefined) return await this.#manifests.fetch(registry, rights, reference, accept);
+    this.#options.records.proved(place, digest, mediaType);
+    if (sizeBytes !== undefined && !withContent) return { digest, mediaType, sizeBytes };
+    return await this.#manifests.read(registry, rights, { digest, mediaType });
+  }
+
+  /** What the origin says of the reference; when it is down, what could be read without credentials a short while ago. */
+  async #resolve(visit: Visit, reference: Reference, accept: readonly string[]): Promise<ManifestHead> {
+    const last = visit.isPublic ? await this.#last(visit, reference, accept) : undefined;
+    try {
+      return await visit.proveManifest(reference, accept, last !== undefined);
+    } catch (error) {
+      if (last && error instanceof OriginDown) return last;
+      throw error;
     }
+  }
+
+  async #last(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
+    const digest = reference.kind === 'digest' ? reference.digest : visit.lastDigest(reference.tag);
+    const held = digest && (await this.#held(visit.place, digest));
+    return held && accepts(accept, held.mediaType) ? held : undefined;
+  }
+
+  #rememberTag(visit: Visit, reference: Reference, accept: readonly string[], descriptor: Descriptor): void {
+    const { tagTtlMs: ttl } = visit.client.origin;
+    if (reference.kind === 'tag' && ttl > 0)
+      this.#tags.set(tagKey(visit.place, reference, accept), descriptor, { ttl });
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
@@ -205,31 +236,59 @@ export class Images {
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
-  #isAllowed({ place, digest, grant }: BlobQuestion): boolean {
-    const { proofs, records } = this.#options;
-    return (
-      proofs.isProved(place, digest) || (proofs.isGranted(place, grant) && records.holds(place, digest) !== undefined)
-    );
+  #rightEnd(visit: Visit, digest: Digest): number {
+    const isHeld = this.#options.records.holds(visit.place, digest) !== undefined;
+    return Math.max(visit.objectEnd(digest), isHeld ? visit.repositoryEnd : 0);
   }
 
-  async #prove({ registry }: OriginClient, { place, digest }: BlobQuestion): Promise<{ sizeBytes: number }> {
-    const answer = await this.#options.proofs.blob(registry, place, digest);
+  /** @returns the blob's size, and until when the yes holds; 0: for this question only */
+  async #prove(visit: Visit, digest: Digest): Promise<{ sizeBytes: number; endsAtMs: number }> {
+    const { place } = visit;
+    const { records } = this.#options;
+    const isPublic = visit.isPublic && records.holds(place, digest) !== undefined;
+    const last = isPublic ? await this.#stored(place, digest) : undefined;
+    let sizeBytes: number;
+    try {
+      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined));
+    } catch (error) {
+      if (!last || !(error instanceof OriginDown)) throw error;
+      ({ sizeBytes } = last);
+    }
     // Only this origin's own bytes: another's would tell it what they have that it must not know of.
     const stored = await this.#stored(place, digest);
-    if (stored && stored.sizeBytes !== answer.sizeBytes)
-      throw new OciError('UNAVAILABLE', 'the origin tells another size');
-    this.#options.records.proved(place, digest, 'application/octet-stream');
-    return answer;
+    if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
+    this.#assertBlob(digest, place);
+    records.proved(place, digest, 'application/octet-stream');
+    return { sizeBytes, endsAtMs: visit.objectEnd(digest) };
+  }
+
+  /** @param endsAtMs of the proof; undefined when the fetch is to be the proof that the repository has the blob */
+  async #fetch(
+    visit: Visit,
+    digest: Digest,
+    endsAtMs: number | undefined,
+  ): Promise<{ sizeBytes: number; endsAtMs: number }> {
+    const { repositoryEnd, client } = visit;
+    const expectedBytes = this.#sizes.get(digest);
+    const isProved = endsAtMs !== undefined;
+    const rights = visit.rights;
+    const opened = await this.#options.fetches.open(client, rights, digest, { isProved, expectedBytes });
+    if (opened) return { ...opened, endsAtMs: endsAtMs ?? repositoryEnd };
+    return await this.#fetch(visit, digest, (await this.#prove(visit, digest)).endsAtMs);
   }
 
   /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
   #assertBlob(digest: Digest, place: Place): void {
     const mediaType = this.#options.records.holds(place, digest);
-    if (mediaType !== undefined && isManifestMediaType(mediaType)) throw new OciError('BLOB_UNKNOWN', 'blob unknown');
+    if (mediaType !== undefined && isManifestMediaType(mediaType)) throw unknown('blob');
   }
 }
 
+function accepts(accept: readonly string[], mediaType: string): boolean {
+  return accept.length === 0 || [mediaType, '*/*', 'application/*'].some((each) => accept.includes(each));
+}
+
 /** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */
-function tagKey({ registry, repository }: Place, reference: Reference, accept: readonly string[]): string {
-  return `${registry}/${repository} ${formatReference(reference)} ${digestOf(Buffer.from(accept.join()))}`;
+function tagKey(place: Place, reference: Reference, accept: readonly string[]): string {
+  return `${placeKey(place)} ${formatReference(reference)} ${digestOf(Buffer.from(accept.join()))}`;
 }

@@ -7,7 +7,8 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { RegistryClient } from './origin/registry-client.ts';
-import type { Place, Records } from './records.ts';
+import { type Place, type Records, placeKey } from './records.ts';
+import { type Rights, firstAllowed, isRefusal } from './right.ts';
 import { SharedFlight } from './shared-flight.ts';
 
 /** A manifest whose bytes are verified. */
@@ -36,33 +37,42 @@ export class Manifests {
     this.#options = options;
   }
 
-  /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, CORRUPT, UNAVAILABLE */
-  async read(client: RegistryClient, place: Place, digest: Digest, mediaType: string): Promise<Manifest> {
+  /** The caller's right to it has been proved. @throws OciError MANIFEST_UNKNOWN, UNAUTHORIZED, CORRUPT, UNAVAILABLE */
+  async read(
+    client: RegistryClient,
+    rights: Rights,
+    { digest, mediaType }: Pick<Descriptor, 'digest' | 'mediaType'>,
+  ): Promise<Manifest> {
     const { records } = this.#options;
+    const [{ place }] = rights;
     const heldAs = records.holds(place, digest);
     if (heldAs !== undefined && records.has(place.registry, digest)) {
       const content = await this.#stored(digest);
       if (content) return describe(content, digest, heldAs, false);
     }
-    return await this.fetch(client, place, digest, [mediaType]);
+    return await this.fetch(client, rights, digest, [mediaType]);
   }
 
   /** From the origin, by digest or (of registries that tell no digest) by tag. @throws as `read` */
   async fetch(
     client: RegistryClient,
-    place: Place,
+    rights: Rights,
     by: Digest | Reference,
     accept: readonly string[],
   ): Promise<Manifest> {
+    const [{ place }] = rights;
     const reference = typeof by === 'string' ? ({ kind: 'digest', digest: by } as const) : by;
     const name = reference.kind === 'digest' ? reference.digest : reference.tag;
-    return await this.#fetches.run(`${place.registry}/${place.repository} ${name} ${accept.join()}`, async () => {
+    const fetch = async (): Promise<Manifest> => {
       const signal = AbortSignal.timeout(FETCH_MS);
-      const { content, digest, mediaType } = await client.getManifest(place.repository, reference, { accept, signal });
+      const { content, digest, mediaType } = await firstAllowed(rights, ({ credential }) =>
+        client.getManifest(place.repository, reference, { accept, signal, credential }),
+      );
       const manifest = describe(content, digest, mediaType, true);
       await this.#keep(place, manifest);
       return manifest;
-    });
+    };
+    return await this.#fetches.run(`${placeKey(place)} ${name} ${accept.join()}`, fetch, isRefusal);
   }
 
   /** Undefined also when it cannot be read: the origin has it. */

@@ -1,9 +1,10 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { Layout } from '../content/layout.ts';
 import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
 import type { Registry, Repository } from '../oci/reference.ts';
+import { RecordFiles } from './record-files.ts';
 
 /** A repository of an origin. */
 export interface Place {
@@ -34,13 +35,12 @@ const MAX_HOLDERS = 1_000;
  */
 export class Records {
   readonly #layout: Layout;
-  readonly #failed: (error: unknown) => void;
+  readonly #files: RecordFiles;
   readonly #records = new Map<Digest, Record>();
-  readonly #writing = new Map<Digest, Promise<void>>();
 
   private constructor(layout: Layout, failed: (error: unknown) => void) {
     this.#layout = layout;
-    this.#failed = failed;
+    this.#files = new RecordFiles(() => layout.temporary(), failed);
   }
 
   /**
@@ -71,7 +71,7 @@ export class Records {
 
   /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
   holds(place: Place, digest: Digest): string | undefined {
-    return this.#records.get(digest)?.holds[keyOf(place)];
+    return this.#records.get(digest)?.holds[placeKey(place)];
   }
 
   /** All bytes came from this repository, and are committed. */
@@ -86,7 +86,7 @@ export class Records {
   /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
   proved(place: Place, digest: Digest, mediaType: string): void {
     const record = this.#records.get(digest);
-    if (!record || record.holds[keyOf(place)] === mediaType) return;
+    if (!record || record.holds[placeKey(place)] === mediaType) return;
     hold(record, place, mediaType);
     this.#write(digest);
   }
@@ -98,33 +98,11 @@ export class Records {
 
   /** Waits for what is being written. */
   async settled(): Promise<void> {
-    await Promise.all(this.#writing.values());
+    await this.#files.settled();
   }
 
-  /** Writes of one digest follow each other; each writes what is true when its turn comes. */
   #write(digest: Digest): void {
-    const before = this.#writing.get(digest);
-    const writing = (before ?? Promise.resolve())
-      .then(() => this.#writeNow(digest))
-      // In memory it is right; after a restart the content is fetched again. That is worth a line, not an outage.
-      .catch(this.#failed)
-      .finally(() => {
-        if (this.#writing.get(digest) === writing) this.#writing.delete(digest);
-      });
-    this.#writing.set(digest, writing);
-  }
-
-  async #writeNow(digest: Digest): Promise<void> {
-    const path = this.#path(digest);
-    const record = this.#records.get(digest);
-    if (!record) {
-      await rm(path, { force: true });
-      return;
-    }
-    const temporary = this.#layout.temporary();
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, JSON.stringify(record));
-    await rename(temporary, path);
+    this.#files.write(this.#path(digest), () => this.#records.get(digest));
   }
 
   #path(digest: Digest): string {
@@ -135,12 +113,13 @@ export class Records {
 
 /** The one that has been known longest makes room: it is asked for a proof again. */
 function hold({ holds }: Record, place: Place, mediaType: string): void {
-  holds[keyOf(place)] = mediaType;
+  holds[placeKey(place)] = mediaType;
   const [oldest, ...others] = Object.keys(holds);
   if (oldest !== undefined && others.length >= MAX_HOLDERS) delete holds[oldest];
 }
 
-function keyOf({ registry, repository }: Place): string {
+/** A repository's one name among those of all origins. */
+export function placeKey({ registry, repository }: Place): string {
   return `${registry}/${repository}`;
 }
 

@@ -3,21 +3,24 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, parseContentRange } from '../oci/range.ts';
 import type { Registry, Repository } from '../oci/reference.ts';
+import type { TlsMaterial } from '../service/tls-material.ts';
 import type { Holder } from './leases/lease-api.ts';
 import type { BlobSource } from './origin/download.ts';
 import type { BlobBody } from './origin/registry-client.ts';
+import { replicaConnector } from './replica-connector.ts';
 import type { Seal } from './seal.ts';
 import { type ReadClaims, signedReadUrl } from './signed-reads.ts';
 
 export interface ReplicasOptions {
   readonly seal: Seal<ReadClaims>;
+  /** With it replicas speak TLS to each other. */
+  readonly material?: TlsMaterial | undefined;
   /** Without a byte, once the holder has answered. */
   readonly silenceMs?: number;
 }
 
 /** A read begins at once or not at all. */
 const VALID_MS = 10_000;
-const CONNECT_MS = 2_000;
 /** The holder answers when the origin has told it the size. */
 const ANSWER_MS = 10_000;
 /** The holder itself gives an origin up after 10 s and resumes. */
@@ -26,12 +29,14 @@ const SILENCE_MS = 15_000;
 /** Other replicas of the shared tier, as places to read from what they are fetching, by signed reads. */
 export class Replicas implements AsyncDisposable {
   readonly #seal: Seal<ReadClaims>;
+  readonly #scheme: 'http' | 'https';
   readonly #agent: Agent;
 
-  constructor({ seal, silenceMs = SILENCE_MS }: ReplicasOptions) {
+  constructor({ seal, material, silenceMs = SILENCE_MS }: ReplicasOptions) {
     this.#seal = seal;
+    this.#scheme = material ? 'https' : 'http';
     this.#agent = new Agent({
-      connect: { timeout: CONNECT_MS },
+      connect: replicaConnector(material),
       headersTimeout: ANSWER_MS,
       bodyTimeout: silenceMs,
       allowH2: false,
@@ -46,7 +51,7 @@ export class Replicas implements AsyncDisposable {
       range: ByteRange | undefined,
       { signal }: { signal: AbortSignal },
     ): Promise<BlobBody> => {
-      const url = signedReadUrl(this.#seal, address, { registry, digest }, VALID_MS);
+      const url = signedReadUrl(this.#seal, `${this.#scheme}://${address}`, { registry, digest }, VALID_MS);
       return await this.#read(url, range ?? { start: 0, end: Infinity }, signal);
     };
     return { getBlob: read, getBlobFrom: read };

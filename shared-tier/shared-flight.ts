@@ -2,10 +2,19 @@
 export class SharedFlight<T> {
   readonly #flights = new Map<string, Promise<T>>();
 
-  /** @param key what makes two questions equal, the asker's rights included */
-  async run(key: string, ask: () => Promise<T>): Promise<T> {
-    const running = this.#flights.get(key);
-    if (running) return await running;
+  /**
+   * @param key what makes two questions equal
+   * @param isPersonal which failures concern only who asked first: the others then ask for themselves. None when the
+   *   asker's rights are part of the key
+   */
+  async run(key: string, ask: () => Promise<T>, isPersonal: (error: unknown) => boolean = () => false): Promise<T> {
+    for (let running = this.#flights.get(key); running; running = this.#flights.get(key)) {
+      try {
+        return await running;
+      } catch (error) {
+        if (!isPersonal(error)) throw error;
+      }
+    }
     const flight = ask().finally(() => this.#flights.delete(key));
     this.#flights.set(key, flight);
     return await flight;

@@ -9,18 +9,28 @@ import { createOciServer } from '../service/oci-server.ts';
 import { registryNames, unusedKeys } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
+import { tlsEvents } from '../service/tls-events.ts';
+import { TlsMaterial } from '../service/tls-material.ts';
 import { type Address, formatAddress } from '../service/units.ts';
+import { Access } from './access/access.ts';
+import { Callers } from './access/caller.ts';
+import { type GrantClaims, Grants } from './access/grants.ts';
+import { Proofs } from './access/proofs.ts';
+import { PublicPlaces } from './access/public-places.ts';
+import { callerCheck } from './callers/caller-check.ts';
+import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
 import { Fetches } from './fetches.ts';
+import { FollowingServerCredentials } from './grpc-credentials.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
+import type { KubernetesApi } from './kubernetes/api.ts';
 import { openLeases } from './leases/open-leases.ts';
 import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { type GrantClaims, Proofs } from './proofs.ts';
 import { Records } from './records.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
@@ -43,7 +53,10 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     fetchesInFlight: () => fetches.count,
     storeBytes: () => store.usage.bytes,
   });
-  if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
+  if (config.insecure) {
+    const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
+    log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
+  }
   const unused = unusedKeys(config.origins);
   if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
@@ -65,6 +78,20 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   records = await Records.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
   starting.defer(() => records.settled());
 
+  // Who may ask, and over what.
+  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
+  const material =
+    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
+  const kubernetes = async (): Promise<KubernetesApi> => {
+    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+    const { KubernetesApi } = await import('./kubernetes/api.ts');
+    return starting.use(KubernetesApi.fromDefault());
+  };
+  const check = await callerCheck(config.clients, async (audience) => {
+    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
+    return new TokenReviews({ api: await kubernetes(), audience });
+  });
+
   // Where they come from.
   const clients = starting.use(
     new OriginClients({
@@ -73,6 +100,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       proxy: config.origins.proxy,
       observe: events.origin,
       refused: events.privateAddress,
+      credentialsFailed: events.credentialsFailed,
     }),
   );
   const advertise = (): string => formatAddress(config.advertise ?? reachable(http));
@@ -81,34 +109,40 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await openLeases(config.leases, {
       address: advertise,
       storeId: await readStoreId(store.layout),
-      kubernetes: async () => {
-        // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
-        const { KubernetesApi } = await import('./kubernetes/api.ts');
-        return starting.use(KubernetesApi.fromDefault());
-      },
+      kubernetes,
       events: events.leases,
       report: events.leaseOperation,
     }),
   );
-  const replicas = starting.use(new Replicas({ seal: readSeal }));
+  const replicas = starting.use(new Replicas({ seal: readSeal, material }));
   const once = new Once({ leases, replicas, events: events.once });
   const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const proofs = new Proofs({ seal: new Seal<GrantClaims>(config.masterKey, 'grant'), ttlMs: config.grantTtlMs });
-  const images = new Images({ clients, proofs, store, records, fetches, notKept: events.notKept });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
+    failed: events.notKept,
+  });
+  starting.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
+  const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
 
   // How they are asked for.
   const reads = new SignedReads({
     images,
     seal: readSeal,
     advertise,
+    scheme: material ? 'https' : 'http',
     report: events.read,
   });
   const oci = createOciServer({
     source: tierSource(images),
     names: registryNames(config.origins),
     challenge: 'Basic realm="circ"',
+    tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   reads.register(oci);
@@ -118,10 +152,12 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
-      proofs,
       reads,
-      readTtlMs: config.grantTtlMs,
       report: events.question,
+      credentials:
+        material &&
+        starting.use(new FollowingServerCredentials(material, { asksForCertificate: config.clients.kind === 'mtls' })),
+      interceptors: [requireIdentity(check, events.callerRefused)],
     }),
   );
   leases.startSweeping();

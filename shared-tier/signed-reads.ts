@@ -26,6 +26,8 @@ export interface SignedReadsOptions {
   readonly seal: Seal<ReadClaims>;
   /** `host:port` at which agents reach this replica. */
   readonly advertise: () => string;
+  /** What this replica's HTTP speaks. */
+  readonly scheme?: 'http' | 'https';
   readonly report: (report: ReadReport) => void;
 }
 
@@ -35,16 +37,16 @@ const BEGUN_PREFIX = '/circ/v1/begun/';
 const BEGUN_MS = 60_000;
 const MAX_BEGUN = 10_000;
 
-/** The URL of a read at a replica, this one or another: all with the master key honour it. */
+/** The URL of a read at a replica, `base`, this one or another: all with the master key honour it. */
 export function signedReadUrl(
   seal: Seal<ReadClaims>,
-  host: string,
+  base: string,
   content: { registry: Registry; digest: Digest },
   validForMs: number,
 ): string {
   const { registry, digest } = content;
   const sealed = seal.close({ registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
-  return `http://${host}${PREFIX}${sealed.toString('base64url')}`;
+  return `${base}${PREFIX}${sealed.toString('base64url')}`;
 }
 
 /**
@@ -62,8 +64,8 @@ export class SignedReads {
 
   /** @param validForMs the read must begin within it */
   url(registry: Registry, digest: Digest, validForMs: number): string {
-    const { seal, advertise } = this.#options;
-    return signedReadUrl(seal, advertise(), { registry, digest }, validForMs);
+    const { seal, advertise, scheme = 'http' } = this.#options;
+    return signedReadUrl(seal, `${scheme}://${advertise()}`, { registry, digest }, validForMs);
   }
 
   /** Adds the routes to the tier's HTTP server. */

@@ -1,6 +1,7 @@
-import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
+import type { BlobRequest, ManifestRequest, Target } from '../oci/request.ts';
 import { OciError } from '../oci/error.ts';
 import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
+import type { Question } from './access/access.ts';
 import type { Images } from './images.ts';
 
 const NO_GRANT = new Uint8Array();
@@ -8,17 +9,20 @@ const NO_GRANT = new Uint8Array();
 /** The shared tier as clients see it who come without an agent: podman, CRI-O, crane, docker. */
 export function tierSource(images: Images): OciSource {
   return {
-    async manifest({ reference, accept, ...place }: ManifestRequest, { withContent }): Promise<ManifestAnswer> {
-      const { descriptor, content, fromOrigin } = await images.resolve({ place, reference, accept, withContent });
+    async manifest(request: ManifestRequest, { withContent }): Promise<ManifestAnswer> {
+      const { reference, accept } = request;
+      const question = { ...questionOf(request), reference, accept, withContent };
+      const { descriptor, content, fromOrigin } = await images.resolve(question);
       return { descriptor, outcome: outcomeOf(fromOrigin), ...(content && { content }) };
     },
-    async statBlob({ digest, ...place }: BlobRequest) {
-      const { sizeBytes, fromOrigin } = await images.statBlob({ place, digest, grant: NO_GRANT });
+    async statBlob(request: BlobRequest) {
+      const { sizeBytes, fromOrigin } = await images.statBlob({ ...questionOf(request), digest: request.digest });
       return { sizeBytes, outcome: outcomeOf(fromOrigin) };
     },
-    async openBlob({ digest, ...place }: BlobRequest): Promise<BlobAnswer> {
-      const { fromOrigin } = await images.locateBlob({ place, digest, grant: NO_GRANT });
-      const content = await images.read(place, digest);
+    async openBlob(request: BlobRequest): Promise<BlobAnswer> {
+      const { digest } = request;
+      const { fromOrigin } = await images.locateBlob({ ...questionOf(request), digest });
+      const content = await images.read(request, digest);
       if (!content) throw new OciError('UNAVAILABLE', 'the content has just gone; ask again');
       return {
         sizeBytes: content.sizeBytes,
@@ -28,6 +32,10 @@ export function tierSource(images: Images): OciSource {
       };
     },
   };
+}
+
+function questionOf({ registry, repository, form, authorization }: Target): Question {
+  return { place: { registry, repository }, asker: { form, authorization }, grant: NO_GRANT };
 }
 
 function outcomeOf(fromOrigin: boolean): Origin {

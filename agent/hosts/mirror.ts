@@ -19,6 +19,15 @@ export function mirrorUrl(listen: Address, scheme: 'http' | 'https' = 'http'): s
 }
 
 /**
+ * The mirror endpoint as containerd is told of it. With https the agent's own certificate is what containerd is to
+ * trust: as an authority it vouches for nothing but itself.
+ */
+export function mirrorAt(listen: Address, { certFile }: { readonly certFile?: string | undefined }): Mirror {
+  if (certFile === undefined) return { url: mirrorUrl(listen) };
+  return { url: mirrorUrl(listen, 'https'), caFile: certFile };
+}
+
+/**
  * The table of hosts.toml, line by line. `dial_timeout` also bounds the way to a token realm; `referrers` is missing
  * because containerd up to 2.1 refuses a file with it: https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */

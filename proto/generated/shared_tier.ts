@@ -1,5 +1,5 @@
 import type * as grpc from '@grpc/grpc-js';
-import type { MessageTypeDefinition } from '@grpc/proto-loader';
+import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { Descriptor as _circ_v1_Descriptor, Descriptor__Output as _circ_v1_Descriptor__Output } from './circ/v1/Descriptor.ts';
 import type { Grant as _circ_v1_Grant, Grant__Output as _circ_v1_Grant__Output } from './circ/v1/Grant.ts';
@@ -18,6 +18,7 @@ export interface ProtoGrpcType {
   circ: {
     v1: {
       Descriptor: MessageTypeDefinition<_circ_v1_Descriptor, _circ_v1_Descriptor__Output>
+      Form: EnumTypeDefinition
       Grant: MessageTypeDefinition<_circ_v1_Grant, _circ_v1_Grant__Output>
       OpenBlobRequest: MessageTypeDefinition<_circ_v1_OpenBlobRequest, _circ_v1_OpenBlobRequest__Output>
       OpenBlobResponse: MessageTypeDefinition<_circ_v1_OpenBlobResponse, _circ_v1_OpenBlobResponse__Output>

@@ -32,6 +32,8 @@ export interface LabOptions extends LabContainerdOptions {
   readonly registries?: readonly string[];
   /** Further variables of the shared tier, or other values. */
   readonly tierEnv?: Readonly<Record<string, string>>;
+  /** The same for the agent. */
+  readonly agentEnv?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -108,6 +110,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       directory: join(directory, 'agent'),
       logFile: join(logs, 'agent.log'),
       origins,
+      ...(options.agentEnv && { env: options.agentEnv }),
     }),
   );
   let containerds = 0;

@@ -5,19 +5,27 @@ import { OciError } from '../../oci/error.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ByteRange } from '../../oci/range.ts';
 import type { Repository } from '../../oci/reference.ts';
+import { ANONYMOUS, type Credential } from './credential.ts';
 import type { Pace } from './pace.ts';
-import type { BlobBody, RegistryClient } from './registry-client.ts';
+import type { BlobBody, Options } from './registry-client.ts';
 import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
 /** Where the bytes of blobs can be had: a registry, or another replica that is just fetching them. */
-export type BlobSource = Pick<RegistryClient, 'getBlob' | 'getBlobFrom'>;
+export interface BlobSource {
+  /** @throws OciError see `RegistryClient.getBlob` */
+  getBlob(repository: Repository, digest: Digest, range: ByteRange | undefined, options: Options): Promise<BlobBody>;
+  /** @throws OciError see `RegistryClient.getBlobFrom` */
+  getBlobFrom(repository: Repository, digest: Digest, range: ByteRange, options: Options): Promise<BlobBody>;
+}
 
 export interface DownloadOptions {
   readonly client: BlobSource;
   readonly repository: Repository;
+  /** Whose right it is; anonymous unless given. */
+  readonly credential?: Credential;
   readonly digest: Digest;
   readonly pace: Pace | undefined;
   readonly signal: AbortSignal;
@@ -52,12 +60,12 @@ export async function startDownload(
   options: DownloadOptions,
   missing: ByteRange = { start: 0, end: Infinity },
 ): Promise<StartedDownload> {
-  const { client, repository, digest, signal } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS } = options;
   const from = missing.start;
   // Of a blob that is known to be large the first request is a segment like the others: all connections at once.
   const isLarge = (options.expectedBytes ?? 0) > SINGLE_REQUEST_BYTES;
   const range = { start: from, end: Math.min(missing.end, from + (isLarge ? SEGMENT_BYTES : SINGLE_REQUEST_BYTES)) };
-  const body = await client.getBlobFrom(repository, digest, range, { signal });
+  const body = await client.getBlobFrom(repository, digest, range, { signal, credential });
   const { sizeBytes } = body;
   return {
     sizeBytes,
@@ -96,12 +104,12 @@ async function fetchSegments(options: DownloadOptions, segments: Segments, inges
 
 /** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
 async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
-  const { client, repository, digest, signal, breaks: limit = BREAKS } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS, breaks: limit = BREAKS } = options;
   let body = begun;
   let breaks = 0;
   for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
     try {
-      body ??= await client.getBlob(repository, digest, gap, { signal });
+      body ??= await client.getBlob(repository, digest, gap, { signal, credential });
       if (body.sizeBytes !== ingest.sizeBytes)
         throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
       await write(options, body, gap, ingest);

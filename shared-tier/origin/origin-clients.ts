@@ -3,10 +3,12 @@ import type { Dispatcher } from 'undici';
 import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { createDispatcher } from './dispatcher.ts';
+import { OperatorCredential } from './operator-credential.ts';
 import type { Origin, Origins } from './origin.ts';
-import { OriginHttp, type ObserveOrigin } from './origin-http.ts';
+import { OriginHttp } from './origin-http.ts';
 import { Pace } from './pace.ts';
 import { RegistryClient } from './registry-client.ts';
+import type { ObserveOrigin } from './response.ts';
 
 /** All that is needed to talk to one registry. */
 export interface OriginClient {
@@ -14,6 +16,8 @@ export interface OriginClient {
   readonly registry: RegistryClient;
   /** Limits downloads, if the operator wants that. */
   readonly pace: Pace | undefined;
+  /** With which the operator wants content fetched; never used to find out what a caller may read. */
+  readonly operator: OperatorCredential | undefined;
 }
 
 export interface OriginClientsOptions {
@@ -22,6 +26,8 @@ export interface OriginClientsOptions {
   readonly proxy: string | undefined;
   readonly observe: ObserveOrigin;
   readonly refused: (registry: Registry) => void;
+  /** The operator's credentials for the registry cannot be read now. */
+  readonly credentialsFailed: (registry: Registry, error: unknown) => void;
   /** See `DispatcherOptions`. */
   readonly silenceMs?: number;
   /** See `OriginHttpOptions`. */
@@ -59,7 +65,7 @@ export class OriginClients implements AsyncDisposable {
   }
 
   #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
-    const { guard, proxy, observe, refused, silenceMs, patienceMs } = this.#options;
+    const { guard, proxy, observe, refused, credentialsFailed, silenceMs, patienceMs } = this.#options;
     const questions = Math.floor(origin.maxConnections / 4);
     const shared = { origin, guard, proxy, silenceMs };
     const bulk = createDispatcher({ ...shared, connections: origin.maxConnections - questions });
@@ -67,6 +73,10 @@ export class OriginClients implements AsyncDisposable {
     const http = new OriginHttp({ origin, guard, bulk, control, observe, refused, patienceMs });
     const registry = new RegistryClient(http);
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
-    return { client: { origin, registry, pace }, dispatchers: new Set([bulk, control]) };
+    const { credentialsFile } = origin;
+    const failed = (error: unknown): void => credentialsFailed(origin.registry, error);
+    const operator =
+      credentialsFile === undefined ? undefined : new OperatorCredential(credentialsFile, origin, failed);
+    return { client: { origin, registry, pace, operator }, dispatchers: new Set([bulk, control]) };
   }
 }

@@ -9,9 +9,13 @@ export interface Origin {
   readonly endpoint: URL;
   /** PEM text trusted besides the system's. */
   readonly ca: string | undefined;
+  /** Of the operator; see `OperatorCredential`. */
+  readonly credentialsFile: string | undefined;
   readonly tagTtlMs: number;
   readonly maxConnections: number;
   readonly bandwidthBytesPerSecond: number | undefined;
+  /** It is listed, or the default: clients that name registries in paths may be asked for their secrets for it. */
+  readonly isNamedByOperator: boolean;
   /** May a token realm point at this host, besides those of the registry's own domain? */
   readonly isTokenHost: (url: URL) => boolean;
   /** May this be dialled though its address is private, and over plain http? Only what the operator wrote down. */
@@ -77,9 +81,11 @@ export class Origins {
       registry,
       endpoint,
       ca: this.#cas.get(registry),
+      credentialsFile: entry.credentialsFile,
       tagTtlMs: entry.tagTtl,
       maxConnections: entry.maxConnections,
       bandwidthBytesPerSecond: entry.bandwidth,
+      isNamedByOperator: isListed || registry === this.#file.default,
       isTokenHost: (url) => matchesHost(tokenHosts, url),
       isTrusted: (url) => matchesHost(trusted, url),
       label: isListed || WELL_KNOWN.has(registry) ? registry : 'other',

@@ -5,13 +5,16 @@ import { unlessAborted } from '../../content/unless-aborted.ts';
 import { algorithmOf, hexOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
+import { type Right, firstAllowed } from '../right.ts';
 import type { DownloadOptions } from './download.ts';
 import type { BlobBody } from './registry-client.ts';
 
 /** Broken connections in a row, without a byte between them, after which a read is given up. */
 const BREAKS = 4;
 
-export interface PassThroughOptions extends Omit<DownloadOptions, 'expectedBytes'> {
+export interface PassThroughOptions extends Omit<DownloadOptions, 'expectedBytes' | 'repository' | 'credential'> {
+  /** Those that are good now, in the order in which they are tried. */
+  readonly rights: () => readonly Right[];
   readonly sizeBytes: number;
   /** The bytes are not what the digest says. */
   readonly corrupt: (error: OciError) => void;
@@ -71,13 +74,16 @@ export class PassThrough {
 
   /** The bytes of the range, over as many connections, one after the other, as it takes. */
   async *#pieces(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { client, repository, digest, sizeBytes, pace, received } = this.#options;
+    const { client, rights, digest, sizeBytes, pace, received } = this.#options;
     let position = range.start;
     for (let breaks = 0; position < range.end;) {
       const before = position;
       let body: BlobBody | undefined;
       try {
-        body = await client.getBlob(repository, digest, { start: position, end: range.end }, { signal });
+        const wantedRange = { start: position, end: range.end };
+        body = await firstAllowed(rights(), ({ place: { repository }, credential }) =>
+          client.getBlob(repository, digest, wantedRange, { signal, credential }),
+        );
         if (body.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
         let at = body.start;
         for await (const piece of body.pieces) {

@@ -4,7 +4,12 @@ import { type Digest, algorithmOf, digestOf, isDigest } from '../../oci/digest.t
 import { OciError } from '../../oci/error.ts';
 import { type ByteRange, parseContentRange } from '../../oci/range.ts';
 import { type Reference, type Repository, formatReference } from '../../oci/reference.ts';
-import { type OriginHttp, type OriginResponse, discard, readBody } from './origin-http.ts';
+import { ANONYMOUS, type Credential } from './credential.ts';
+import type { OriginAnswer, OriginHttp } from './origin-http.ts';
+import { type OriginResponse, discard, readBody } from './response.ts';
+
+/** A yes of the origin: how long the credentials that it was given to have been, and can be, good; in ms since 1970. */
+export type Yes = Pick<OriginAnswer, 'sinceMs' | 'untilMs'>;
 
 /** What a HEAD of a manifest told. Some registries tell no digest: then only a GET can. */
 export interface ManifestHead {
@@ -25,9 +30,22 @@ export interface BlobBody {
   cancel(): void;
 }
 
-interface Options {
+/** Who asks, and how. */
+export interface Options {
   readonly signal: AbortSignal;
+  /** Anonymous unless given. */
+  readonly credential?: Credential;
+  /** See `Unsigned`; any age unless given. */
+  readonly maxAgeMs?: number;
+  /** See `OriginRequest`. */
+  readonly patienceMs?: number | undefined;
 }
+
+export interface ManifestOptions extends Options {
+  readonly accept: readonly string[];
+}
+
+const DEFAULTS = { credential: ANONYMOUS, maxAgeMs: Infinity };
 
 /** The reads of the distribution API at one registry, as far as circ needs them. All errors are OciErrors. */
 export class RegistryClient {
@@ -37,13 +55,13 @@ export class RegistryClient {
     this.#http = http;
   }
 
-  /** @throws OciError MANIFEST_UNKNOWN (no), UNAVAILABLE (neither yes nor no) */
+  /** @throws OciError MANIFEST_UNKNOWN, UNAUTHORIZED (no), UNAVAILABLE (neither yes nor no); see `OriginHttp.request` */
   async headManifest(
     repository: Repository,
     reference: Reference,
-    { accept, signal }: Options & { accept: readonly string[] },
-  ): Promise<ManifestHead> {
-    const response = await this.#manifest('HEAD', repository, reference, accept, signal);
+    options: ManifestOptions,
+  ): Promise<ManifestHead & Yes> {
+    const { response, sinceMs, untilMs } = await this.#manifest('HEAD', repository, reference, options);
     await discard(response);
     const digest = header(response, 'docker-content-digest');
     const head = {
@@ -56,16 +74,16 @@ export class RegistryClient {
       head.mediaType !== 'text/html' && (head.digest !== undefined || isManifestMediaType(head.mediaType));
     const isRight = reference.kind === 'tag' || head.digest === undefined || head.digest === reference.digest;
     if (!isAnswer || !isRight) throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
-    return head;
+    return { ...head, sinceMs, untilMs };
   }
 
   /** All bytes, hashed; by digest they are the right ones. @throws as `headManifest`, and CORRUPT */
   async getManifest(
     repository: Repository,
     reference: Reference,
-    { accept, signal }: Options & { accept: readonly string[] },
+    options: ManifestOptions,
   ): Promise<{ mediaType: string; digest: Digest; content: Buffer }> {
-    const response = await this.#manifest('GET', repository, reference, accept, signal);
+    const { response } = await this.#manifest('GET', repository, reference, options);
     const mediaType = mediaTypeOf(response);
     if (mediaType === 'text/html') {
       await discard(response);
@@ -82,24 +100,30 @@ export class RegistryClient {
   /**
    * May the blob be read, and how large is it? A registry that redirects or refuses HEAD is asked for the first byte.
    *
-   * @throws OciError BLOB_UNKNOWN, UNAVAILABLE
+   * @throws OciError BLOB_UNKNOWN, UNAUTHORIZED, UNAVAILABLE; see `OriginHttp.request`
    */
-  async headBlob(repository: Repository, digest: Digest, { signal }: Options): Promise<{ sizeBytes: number }> {
+  async headBlob(repository: Repository, digest: Digest, options: Options): Promise<{ sizeBytes: number } & Yes> {
     try {
-      const response = await this.#blob('HEAD', repository, digest, {}, signal);
+      const { response, sinceMs, untilMs } = await this.#blob('HEAD', repository, digest, {}, options);
       await discard(response);
       const sizeBytes = lengthOf(response);
-      if (sizeBytes !== undefined && mediaTypeOf(response) !== 'text/html') return { sizeBytes };
+      if (sizeBytes !== undefined && mediaTypeOf(response) !== 'text/html') return { sizeBytes, sinceMs, untilMs };
     } catch (error) {
-      if (OciError.from(error).code !== 'BLOB_UNKNOWN' || !OciError.from(error).denied) throw error;
+      if (!OciError.from(error).denied) throw error;
     }
-    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, { signal });
+    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, options);
     body.cancel();
-    return { sizeBytes: body.sizeBytes };
+    const { sizeBytes, sinceMs, untilMs } = body;
+    return { sizeBytes, sinceMs, untilMs };
   }
 
   /** As `getBlob`; empty content, of which no range can be satisfied, is read whole. */
-  async getBlobFrom(repository: Repository, digest: Digest, range: ByteRange, options: Options): Promise<BlobBody> {
+  async getBlobFrom(
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange,
+    options: Options,
+  ): Promise<BlobBody & Yes> {
     try {
       return await this.getBlob(repository, digest, range, options);
     } catch (error) {
@@ -118,10 +142,10 @@ export class RegistryClient {
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
-    { signal }: Options,
-  ): Promise<BlobBody> {
+    options: Options,
+  ): Promise<BlobBody & Yes> {
     const wanted: Record<string, string> = range ? { range: `bytes=${range.start}-${range.end - 1}` } : {};
-    const response = await this.#blob('GET', repository, digest, wanted, signal);
+    const { response, sinceMs, untilMs } = await this.#blob('GET', repository, digest, wanted, options);
     const cancel = (): void => {
       response.body.on('error', () => undefined); // destroying it before its end is reported there
       response.body.destroy();
@@ -134,26 +158,27 @@ export class RegistryClient {
       cancel();
       throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
     }
-    return { start: part?.start ?? 0, sizeBytes, isRange: part !== undefined, pieces: response.body, cancel };
+    const isRange = part !== undefined;
+    return { start: part?.start ?? 0, sizeBytes, isRange, pieces: response.body, cancel, sinceMs, untilMs };
   }
 
   async #manifest(
     method: 'GET' | 'HEAD',
     repository: Repository,
     reference: Reference,
-    accept: readonly string[],
-    signal: AbortSignal,
-  ): Promise<OriginResponse> {
+    { accept, ...options }: ManifestOptions,
+  ): Promise<OriginAnswer> {
     // Who accepts anything (curl, or no header at all) gets what a registry gives only to who names the types.
     const isAnything = accept.length === 0 || accept.includes('*/*') || accept.includes('application/*');
     const types = isAnything ? MANIFEST_MEDIA_TYPES : accept;
     return await this.#http.request({
+      ...DEFAULTS,
+      ...options,
       method,
       kind: 'manifest',
       repository,
       path: `manifests/${formatReference(reference)}`,
       headers: { accept: types.join(', ') },
-      signal,
     });
   }
 
@@ -162,9 +187,17 @@ export class RegistryClient {
     repository: Repository,
     digest: Digest,
     headers: Record<string, string>,
-    signal: AbortSignal,
-  ): Promise<OriginResponse> {
-    return await this.#http.request({ method, kind: 'blob', repository, path: `blobs/${digest}`, headers, signal });
+    options: Options,
+  ): Promise<OriginAnswer> {
+    return await this.#http.request({
+      ...DEFAULTS,
+      ...options,
+      method,
+      kind: 'blob',
+      repository,
+      path: `blobs/${digest}`,
+      headers,
+    });
   }
 }
 

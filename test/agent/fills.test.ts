@@ -6,17 +6,16 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { type DiskStoreOptions } from '../../content/disk-store.ts';
 import { digestOf } from '../../oci/digest.ts';
 import type { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { diskStore, filesIn, read } from '../content/fixtures.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const MIB = 1024 * 1024;
 const BYTES = readBytes(generatedBlob(10 * MIB));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
+const READER = { caller: CALLER, grants: new Grants().of(CALLER) };
 
 const whole: Script = (socket, request) => {
   const { first, last } = rangeIn(request);
@@ -30,11 +29,11 @@ async function filling(script: Script, options: Partial<DiskStoreOptions> = {}) 
   const reads = parts.use(await scripted(script));
   const tier = parts.use(await scriptedTier({ openBlob: () => ({ size: BYTES.length, readUrl: reads.url.href }) }));
   const client = parts.use(new TierClient(tier.address));
-  const relay = new Relay({ tier: client, grants: new Grants(), pool: disk.pool });
+  const relay = new Relay({ tier: client, pool: disk.pool });
   const failures: OciError[] = [];
   const fills = parts.use(new Fills({ store: disk.store, relay, failed: (_digest, error) => failures.push(error) }));
-  const located = await relay.locate(PLACE, DIGEST, { statOnly: false });
-  const blob: RelayedBlob = { place: PLACE, digest: DIGEST, located };
+  const located = await relay.locate(READER, DIGEST, { statOnly: false });
+  const blob: RelayedBlob = { ...READER, digest: DIGEST, located };
   const all = parts.move();
   return { ...disk, reads, relay, failures, fills, blob, [Symbol.asyncDispose]: () => all[Symbol.asyncDispose]() };
 }
@@ -54,7 +53,7 @@ describe('Fills', () => {
     for (let time = 1; time <= 8; time += 1) it.fills.start(it.blob);
     const readers = await Promise.all(
       Array.from({ length: 8 }, async () => {
-        await using content = await it.fills.follow(DIGEST, 0);
+        await using content = await it.fills.follow(it.blob, 0);
         return await read(content);
       }),
     );
@@ -90,9 +89,9 @@ describe('Fills', () => {
       socket.end(BYTES.subarray(MIB));
     });
     it.fills.start(it.blob);
-    await using near = await it.fills.follow(DIGEST, 2 * MIB);
+    await using near = await it.fills.follow(it.blob, 2 * MIB);
     expect(near).toBeDefined();
-    expect(await it.fills.follow(DIGEST, 9 * MIB + 1)).toBeUndefined();
+    expect(await it.fills.follow(it.blob, 9 * MIB + 1)).toBeUndefined();
     const tail = read(near, { range: { start: 2 * MIB, end: 2 * MIB + 10 } });
     more.resolve();
     expect((await tail).equals(BYTES.subarray(2 * MIB, 2 * MIB + 10))).toBe(true);
@@ -101,7 +100,7 @@ describe('Fills', () => {
   test('of what has no room fail at once, are told, and are not followed', async () => {
     await using it = await filling(whole, { capacityBytes: MIB });
     it.fills.start(it.blob);
-    expect(await it.fills.follow(DIGEST, 0)).toBeUndefined();
+    expect(await it.fills.follow(it.blob, 0)).toBeUndefined();
     await expect.poll(() => it.failures.map(({ code }) => code)).toEqual(['UNAVAILABLE']);
     expect(await it.store.stat(DIGEST)).toBeUndefined();
     expect(it.store.usage.bytes).toBe(0);
@@ -116,7 +115,7 @@ describe('Fills', () => {
     });
     it.fills.start(it.blob);
     {
-      await using content = await it.fills.follow(DIGEST, 0);
+      await using content = await it.fills.follow(it.blob, 0);
       await expect(read(content)).rejects.toMatchObject({ code: 'CORRUPT' });
     }
     await expect.poll(() => it.failures.map(({ code }) => code)).toEqual(['CORRUPT']);
@@ -142,7 +141,7 @@ describe('Fills', () => {
   test('end with the agent, and their readers with them', async () => {
     await using it = await filling((socket) => void socket.write(`${headOf(BYTES.length)}and no more`));
     it.fills.start(it.blob);
-    await using content = await it.fills.follow(DIGEST, 0);
+    await using content = await it.fills.follow(it.blob, 0);
     const reading = read(content);
     reading.catch(() => undefined); // it is looked at below
     await it.fills[Symbol.asyncDispose]();

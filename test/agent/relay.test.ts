@@ -6,15 +6,13 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { BufferPool } from '../../content/buffer-pool.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const BYTES = readBytes(generatedBlob(100_000));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
 const ALL = { start: 0, end: BYTES.length };
 
 /** A relay before a tier whose signed reads are answered by the script. */
@@ -25,19 +23,19 @@ async function relaying(script: Script) {
     await scriptedTier({ openBlob: () => ({ size: BYTES.length, readUrl: reads.url.href, fromOrigin: true }) }),
   );
   const client = parts.use(new TierClient(tier.address));
-  const grants = new Grants();
-  const relay = new Relay({ tier: client, grants, pool: new BufferPool() });
+  const reader = { caller: CALLER, grants: new Grants().of(CALLER) };
+  const relay = new Relay({ tier: client, pool: new BufferPool() });
   const all = parts.move();
   return {
     relay,
     client,
-    grants,
+    grants: reader.grants,
     tier,
     reads,
     locate: async (): Promise<RelayedBlob> => ({
-      place: PLACE,
+      ...reader,
       digest: DIGEST,
-      located: await relay.locate(PLACE, DIGEST, { statOnly: false }),
+      located: await relay.locate(reader, DIGEST, { statOnly: false }),
     }),
     [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),
   };
@@ -128,7 +126,7 @@ describe('Relay', () => {
       const reading = { heard: () => (heard += 1), unreachable: () => undefined, [Symbol.dispose]: () => undefined };
       return { reading: () => reading };
     };
-    const relay = new Relay({ tier: it.client, peerOf, grants: it.grants, pool: new BufferPool() });
+    const relay = new Relay({ tier: it.client, peerOf, pool: new BufferPool() });
     expect((await collect(relay, await it.locate())).error).toBeUndefined();
     expect(heard).toBeGreaterThan(0);
   });
@@ -196,7 +194,7 @@ describe('Relay', () => {
       grant: { token: Buffer.from('sealed'), validForMs: 60_000 },
     });
     await it.locate();
-    expect(it.grants.readable(PLACE, DIGEST)).toMatchObject({ sizeBytes: 7 });
+    expect(it.grants.readable(DIGEST)).toMatchObject({ sizeBytes: 7 });
     await it.locate();
     expect(it.tier.blobQuestions.map(({ grant }) => grant.toString())).toEqual(['', 'sealed']);
   });

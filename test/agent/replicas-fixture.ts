@@ -2,11 +2,9 @@ import { expect } from 'vitest';
 import type { ReplicaState } from '../../agent/replica.ts';
 import { Replicas, type ReplicasOptions } from '../../agent/replicas.ts';
 import { digestOf } from '../../oci/digest.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { type ScriptedTier, type TierAnswers, scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
-const REGISTRY = parseRegistry('registry.test');
-export const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
 export const TAG = { kind: 'tag', tag: 'v1' } as const;
 export const ASK = { grant: new Uint8Array(), statOnly: false };
 export const DIGESTS = Array.from({ length: 20 }, (_, index) => digestOf(Buffer.from(`${index}`)));
@@ -24,7 +22,7 @@ export async function replicas(
     const host = `127.0.0.${index + 2}`;
     const tier = await scriptedTier(
       { openBlob: () => ({ size: index, readUrl: `http://${host}:1/x` }), ...answers },
-      { host, port },
+      { listen: { host, port } },
     );
     ({ port } = tier.address);
     tiers.set(host, parts.use(tier));
@@ -58,7 +56,7 @@ export async function replicas(
     },
     /** Which tier answers for a digest. */
     askFor: async (digest = DIGEST): Promise<string> =>
-      (await it.openBlob(PLACE, digest, ASK)).readUrl?.hostname ?? 'nobody',
+      (await it.openBlob(CALLER, digest, ASK)).readUrl?.hostname ?? 'nobody',
     until: (state: ReplicaState, wanted: number) =>
       expect.poll(() => it.count(state), { timeout: 10_000 }).toBe(wanted),
     [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { rankFor } from '../../agent/rendezvous.ts';
 import type { OciError } from '../../oci/error.ts';
-import { ASK, DIGEST, PLACE, replicas } from './replicas-fixture.ts';
+import { CALLER } from './fixtures.ts';
+import { ASK, DIGEST, replicas } from './replicas-fixture.ts';
 
 describe('reads of a replica', () => {
   test('belong to the replica in the URL, else to the one that answered, and to nobody without an answer', async () => {
@@ -10,7 +11,7 @@ describe('reads of a replica', () => {
     const [first = '', second = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
     const leaveAfter = async (readUrl: string): Promise<void> => {
       it.at(first).answers.openBlob = () => ({ readUrl });
-      const { readUrl: url } = await it.replicas.openBlob(PLACE, DIGEST, ASK);
+      const { readUrl: url } = await it.replicas.openBlob(CALLER, DIGEST, ASK);
       if (!url) throw new Error('there is a URL');
       using reading = it.replicas.peerOf(url)?.reading(() => undefined);
       reading?.unreachable();
@@ -25,7 +26,7 @@ describe('reads of a replica', () => {
 
   test('end when the replica says nothing and answers nothing, and not before', async () => {
     await using it = await replicas(1);
-    const { readUrl } = await it.replicas.openBlob(PLACE, DIGEST, ASK);
+    const { readUrl } = await it.replicas.openBlob(CALLER, DIGEST, ASK);
     if (!readUrl) throw new Error('there is a URL');
     const ended = Promise.withResolvers<OciError>();
     using reading = it.replicas.peerOf(readUrl)?.reading(ended.resolve);

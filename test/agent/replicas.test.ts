@@ -6,7 +6,8 @@ import { takeClock } from '../support/house-clock.ts';
 import { scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
 import { blackHole } from '../support/house-wire.ts';
-import { DIGEST, DIGESTS, PLACE, TAG, replicas } from './replicas-fixture.ts';
+import { CALLER } from './fixtures.ts';
+import { DIGEST, DIGESTS, TAG, replicas } from './replicas-fixture.ts';
 
 const firstOf = (key: string, hosts: Iterable<string>): string | undefined =>
   rankFor(key, [...hosts], (host) => host)[0];
@@ -25,7 +26,7 @@ describe('Replicas', () => {
     const hosts = [...it.tiers.keys()];
     for (const digest of DIGESTS) expect(await it.askFor(digest)).toBe(firstOf(digest, hosts));
     for (let time = 1; time <= 3; time += 1) {
-      await it.replicas.resolveManifest(PLACE, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
+      await it.replicas.resolveManifest(CALLER, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
     }
     const preferred = firstOf('registry.test/org/app', hosts) ?? '';
     expect(it.at(preferred).manifestQuestions).toHaveLength(3);
@@ -104,7 +105,10 @@ describe('Replicas', () => {
     const startedAt = performance.now();
     await expect(it.askFor()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - startedAt).toBeLessThan(200);
-    await using back = await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.2:1/x' }) }, address);
+    await using back = await scriptedTier(
+      { openBlob: () => ({ readUrl: 'http://127.0.0.2:1/x' }) },
+      { listen: address },
+    );
     await it.until('healthy', 1);
     expect(await it.askFor()).toBe('127.0.0.2');
     expect(back.blobQuestions).toHaveLength(1);
@@ -118,7 +122,10 @@ describe('Replicas', () => {
     const { address } = it.at('127.0.0.2');
     it.at('127.0.0.2').answers.openBlob = async () => {
       await it.at('127.0.0.2')[Symbol.asyncDispose]();
-      it.tiers.set('127.0.0.2', await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.8:1/x' }) }, address));
+      it.tiers.set(
+        '127.0.0.2',
+        await scriptedTier({ openBlob: () => ({ readUrl: 'http://127.0.0.8:1/x' }) }, { listen: address }),
+      );
       return {};
     };
     expect(await it.askFor()).toBe('127.0.0.8');

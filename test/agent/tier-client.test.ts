@@ -2,15 +2,14 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { TierClient } from '../../agent/tier-client.ts';
+import { Authorization } from '../../oci/authorization.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { ERROR_CODES, OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { isUnanswered } from '../../proto/status.ts';
 import { scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
 const DIGEST = digestOf(Buffer.from('a'));
 const TAG = { kind: 'tag', tag: 'v1' } as const;
 const ASK = { grant: new Uint8Array(), statOnly: false };
@@ -30,12 +29,14 @@ describe('TierClient', () => {
     });
     using client = new TierClient(tier.address);
     const question = { accept: ['a/b', 'c/d'], withContent: true, grant: Buffer.from('mine') };
-    expect(await client.resolveManifest(PLACE, TAG, question)).toEqual({
+    const authorization = Authorization.basic({ username: 'u', password: 'p' });
+    const askedAtMs = Date.now();
+    expect(await client.resolveManifest({ ...CALLER, form: 'path', authorization }, TAG, question)).toEqual({
       descriptor: { mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 },
       content: Buffer.from('a'),
       readable: [{ mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 }],
       fromOrigin: true,
-      grant: { token: Buffer.from('sealed'), validForMs: 1_000 },
+      grant: { token: Buffer.from('sealed'), endsAtMs: expect.closeTo(askedAtMs + 1_000, -3) },
     });
     expect(tier.manifestQuestions[0]).toMatchObject({
       target: { registry: 'registry.test', repository: 'org/app' },
@@ -43,15 +44,18 @@ describe('TierClient', () => {
       accept: ['a/b', 'c/d'],
       withContent: true,
       grant: Buffer.from('mine'),
+      authorization: authorization.header,
+      form: 'FORM_PATH',
     });
-    const blob = await client.openBlob(PLACE, DIGEST, { grant: new Uint8Array(), statOnly: true });
+    const blob = await client.openBlob(CALLER, DIGEST, { grant: new Uint8Array(), statOnly: true });
     expect(blob).toEqual({
       sizeBytes: 7,
       readUrl: new URL('http://127.0.0.1:1/x'),
       fromOrigin: true,
       grant: undefined,
     });
-    expect(tier.blobQuestions[0]).toMatchObject({ digest: DIGEST, statOnly: true });
+    const nobody = { authorization: '', form: 'FORM_NS' };
+    expect(tier.blobQuestions[0]).toMatchObject({ digest: DIGEST, statOnly: true, ...nobody });
   });
 
   test.each(ERROR_CODES.map((code) => [code]))('passes %s on as it is', async (code) => {
@@ -61,7 +65,7 @@ describe('TierClient', () => {
       },
     });
     using client = new TierClient(tier.address);
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({
       code,
       message: 'said by the tier',
       denied: true,
@@ -74,14 +78,14 @@ describe('TierClient', () => {
   ])('throws when the answer has %s', async (_name, answer) => {
     await using tier = await scriptedTier({ resolveManifest: () => answer });
     using client = new TierClient(tier.address);
-    const asking = client.resolveManifest(PLACE, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
+    const asking = client.resolveManifest(CALLER, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
     await expect(asking).rejects.toBeInstanceOf(OciError);
   });
 
   test('takes an answer whose URL is none as one without URL', async () => {
     await using tier = await scriptedTier({ openBlob: () => ({ size: 7, readUrl: 'nonsense' }) });
     using client = new TierClient(tier.address);
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).resolves.toMatchObject({ readUrl: undefined });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).resolves.toMatchObject({ readUrl: undefined });
   });
 
   test('says UNAVAILABLE at once when nobody listens', async () => {
@@ -91,7 +95,7 @@ describe('TierClient', () => {
     using client = new TierClient({ host: '127.0.0.1', port });
     for (let time = 1; time <= 3; time += 1) {
       const startedAt = performance.now();
-      await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
       expect(performance.now() - startedAt).toBeLessThan(500);
     }
   });
@@ -103,7 +107,7 @@ describe('TierClient', () => {
     await using server = await scripted(script);
     using client = new TierClient({ host: '127.0.0.1', port: server.port }, { deadlineMs: 300 });
     const startedAt = performance.now();
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
 
@@ -116,18 +120,18 @@ describe('TierClient', () => {
       },
     });
     using client = new TierClient(tier.address, { deadlineMs: 200 });
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     over.abort();
   });
 
   test('ends what is asked when it is disposed, and can be asked nothing after that', async () => {
     await using tier = await scriptedTier({ openBlob: () => new Promise(() => undefined) });
     const client = new TierClient(tier.address);
-    const asking = client.openBlob(PLACE, DIGEST, ASK);
+    const asking = client.openBlob(CALLER, DIGEST, ASK);
     await expect.poll(() => tier.blobQuestions).toHaveLength(1);
     client[Symbol.dispose]();
     client.check(() => expect.unreachable());
-    for (const asked of [asking, client.openBlob(PLACE, DIGEST, ASK)]) {
+    for (const asked of [asking, client.openBlob(CALLER, DIGEST, ASK)]) {
       const error: unknown = await asked.catch((reason: unknown) => reason);
       expect(error).toMatchObject({ code: 'UNAVAILABLE' });
       expect(isUnanswered(error)).toBe(true);
@@ -158,7 +162,7 @@ describe('TierClient', () => {
     await tier[Symbol.asyncDispose]();
     let isAlive = false;
     client.check(() => (isAlive = true));
-    await expect(client.openBlob(PLACE, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(isAlive).toBe(false);
   });
 });

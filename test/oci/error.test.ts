@@ -12,6 +12,7 @@ describe('the table of errors', () => {
     NAME_INVALID: 400,
     TAG_INVALID: 400,
     DIGEST_INVALID: 400,
+    AUTHORIZATION_INVALID: 400,
     UNAUTHORIZED: 401,
     NAME_UNKNOWN: 404,
     MANIFEST_UNKNOWN: 404,
@@ -47,8 +48,8 @@ describe('the table of errors', () => {
   });
 
   test('the cause and the challenge are kept beside the body, never in it', () => {
-    const error = new OciError('UNAUTHORIZED', 'log in', { challenge: 'Bearer realm="x"', cause: 'secret' });
-    expect([error.challenge, error.cause]).toEqual(['Bearer realm="x"', 'secret']);
+    const error = new OciError('UNAUTHORIZED', 'log in', { challenge: ['Bearer realm="x"'], cause: 'secret' });
+    expect([error.challenge, error.cause]).toEqual([['Bearer realm="x"'], 'secret']);
     expect(JSON.stringify(error.body)).not.toMatch(/secret|Bearer/);
   });
 

@@ -70,3 +70,10 @@ describe('errors on the wire', () => {
     expect(fromGrpcError(received({ code: status.NOT_FOUND, details: 'x', metadata })).code).toBe('UNAVAILABLE');
   });
 });
+
+test('the challenge of a 401 arrives byte for byte, line by line', () => {
+  const challenge = ['Bearer realm="https://a.test/token",service="x,y",scope="repository:a:pull"', 'Basic realm="é"'];
+  const thrown = new OciError('UNAUTHORIZED', 'why', { challenge });
+  expect(fromGrpcError(received(toGrpcError(thrown)))).toMatchObject({ code: 'UNAUTHORIZED', challenge });
+  expect(fromGrpcError(received(toGrpcError(new OciError('UNAUTHORIZED', 'why')))).challenge).toBeUndefined();
+});

@@ -104,7 +104,7 @@ describe('the read side of the distribution API', () => {
     ['INTERNAL', 500],
   ] as [ErrorCode, number][])('says %s as %i in the form of the specification', async (code, status) => {
     await using it = await servingOneOfEach();
-    it.source.fail = new OciError(code, 'why', { challenge: 'Bearer realm="x"', cause: new Error('secret') });
+    it.source.fail = new OciError(code, 'why', { challenge: ['Bearer realm="x"'], cause: new Error('secret') });
     for (const path of [TAG, BLOB]) {
       const get = await it.ask(path);
       expect(get).toMatchObject({ status, headers: { 'content-type': 'application/json' } });
@@ -116,7 +116,7 @@ describe('the read side of the distribution API', () => {
 
   test('gives the challenge with a 401', async () => {
     await using it = await servingOneOfEach();
-    it.source.fail = new OciError('UNAUTHORIZED', 'why', { challenge: 'Bearer realm="x",service="y"' });
+    it.source.fail = new OciError('UNAUTHORIZED', 'why', { challenge: ['Bearer realm="x",service="y"'] });
     expect((await it.ask(TAG)).headers['www-authenticate']).toBe('Bearer realm="x",service="y"');
   });
 

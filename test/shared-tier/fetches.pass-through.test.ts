@@ -4,7 +4,7 @@ import { digestOf } from '../../oci/digest.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import type { Moods } from '../support/origin-moods.ts';
 import { startOrigin } from '../support/origin.ts';
-import { APP, MIB, REGISTRY, type TierOptions, bytesOf, failureOf, placeOf, tierOf } from './fixtures.ts';
+import { APP, MIB, REGISTRY, type TierOptions, bytesOf, failureOf, placeOf, rightsAt, tierOf } from './fixtures.ts';
 
 const blob = generatedBlob(8 * MIB + 5, 1);
 const bytes = readBytes(blob);
@@ -19,7 +19,7 @@ async function fetchesOf(mood: Moods = {}, options: TierOptions = SMALL) {
   await origin.addBlob(APP, blob);
   origin.mood = mood;
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }, options));
-  const start = () => tier.fetches.start(tier.client(), here, digest);
+  const start = () => tier.fetches.start(tier.client(), rightsAt(here), digest);
   return {
     ...tier,
     origin,

@@ -9,18 +9,24 @@ import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { type Reference, type Registry, type Repository, parseReference, parseRegistry } from '../../oci/reference.ts';
 import { parseOriginsFile } from '../../service/origins-file.ts';
+import { Access } from '../../shared-tier/access/access.ts';
+import { Callers } from '../../shared-tier/access/caller.ts';
+import { Grants } from '../../shared-tier/access/grants.ts';
+import { Proofs } from '../../shared-tier/access/proofs.ts';
+import { PublicPlaces } from '../../shared-tier/access/public-places.ts';
 import { Fetches } from '../../shared-tier/fetches.ts';
 import { Images } from '../../shared-tier/images.ts';
 import type { Holder, LeaseApi } from '../../shared-tier/leases/lease-api.ts';
 import { Leases } from '../../shared-tier/leases/leases.ts';
 import { MemoryLeaseApi } from '../../shared-tier/leases/memory-lease-api.ts';
 import { type DuplicateReason, Once } from '../../shared-tier/once.ts';
+import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
-import { Proofs } from '../../shared-tier/proofs.ts';
 import { type Place, Records } from '../../shared-tier/records.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
+import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
@@ -32,6 +38,11 @@ export const APP = 'org/app' as Repository;
 
 export function placeOf(repository: string = APP, registry: Registry = REGISTRY): Place {
   return { registry, repository: repository as Repository };
+}
+
+/** What somebody has to fetch with. */
+export function rightsAt(place: Place, credential: Credential = ANONYMOUS): Rights {
+  return [{ place, credential }];
 }
 
 export function refOf(text: string): Reference {
@@ -65,12 +76,14 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
   const parsed = parseOriginsFile(JSON.stringify({ registries: Object.fromEntries(listed), ...file }));
   const observed: Observed[] = [];
   const refused: Registry[] = [];
+  const credentialsFailed: unknown[] = [];
   const clients = new OriginClients({
     origins: new Origins(parsed),
     guard: new AddressGuard(parsed.denyNetworks),
     proxy: parsed.proxy,
     observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
     refused: (registry) => refused.push(registry),
+    credentialsFailed: (_registry, error) => credentialsFailed.push(error),
     ...more,
   });
   return {
@@ -80,11 +93,15 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
     registry: (registry: Registry = REGISTRY) => clients.get(registry).registry,
     observed,
     refused,
+    credentialsFailed,
     [Symbol.asyncDispose]: () => clients[Symbol.asyncDispose](),
   };
 }
 
 export interface TierOptions extends ClientsOptions {
+  /** The master key: replicas have the same one. */
+  readonly key?: Buffer;
+  readonly isPublicServed?: boolean;
   readonly ttlMs?: number;
   readonly lingerMs?: number;
   readonly parkMs?: number;
@@ -96,14 +113,18 @@ export interface TierOptions extends ClientsOptions {
 
 /** The master key of all tiers in tests. */
 export const MASTER_KEY = Buffer.alloc(32, 1);
-const ALONE = { holder: () => ({ identity: 'alone', address: '', storeId: 'store' }), durationMs: 15_000 };
+const ALONE = () => ({
+  api: new MemoryLeaseApi(),
+  holder: () => ({ identity: 'alone', address: '', storeId: 'store' }),
+  durationMs: 15_000,
+});
 
 const hasher = new Hasher(1); // threads are slow to start, and hold nothing between two tests
 
 /** What a shared tier is made of, without its servers. */
 export async function tierOf(registries: Record<string, { url: string }>, options: TierOptions = {}) {
-  const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...others } = options;
-  const { leases: shared = { api: new MemoryLeaseApi(), ...ALONE }, ...clientsOptions } = others;
+  const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...more } = options;
+  const { key = MASTER_KEY, isPublicServed = true, leases: shared = ALONE(), ...clientsOptions } = more;
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await tmpDir());
   const origins = stack.use(clientsOf(registries, clientsOptions));
@@ -133,7 +154,7 @@ export async function tierOf(registries: Record<string, { url: string }>, option
   );
   const once = new Once({
     leases,
-    replicas: stack.use(new Replicas({ seal: new Seal(MASTER_KEY, 'read') })),
+    replicas: stack.use(new Replicas({ seal: new Seal(key, 'read') })),
     events: {
       duplicated: (_place, reason) => duplicates.push(reason),
       followed: (_place, { identity }) => followed.push(identity),
@@ -154,15 +175,27 @@ export async function tierOf(registries: Record<string, { url: string }>, option
       ...(quarantineMs !== undefined && { quarantineMs }),
     }),
   );
-  const proofs = new Proofs({ seal: new Seal(MASTER_KEY, 'grant'), ttlMs });
-  const images = new Images({ ...origins, proofs, store, records, fetches, notKept: (error) => notKept.push(error) });
+  const publicPlaces = await PublicPlaces.open({
+    layout: store.layout,
+    isEnabled: isPublicServed,
+    failed: (error) => notKept.push(error),
+  });
+  stack.defer(() => publicPlaces.settled());
+  const grants = new Grants(new Seal(key, 'grant'));
+  const proved: string[] = [];
+  const proofs = new Proofs({ grants, publicPlaces, ttlMs, report: (result) => proved.push(result) });
+  const access = new Access({ ...origins, callers: new Callers(key), grants, proofs, publicPlaces });
+  const images = new Images({ access, store, records, fetches, notKept: (error) => notKept.push(error) });
   return {
     ...origins,
     directory: directory.path,
     store,
     records,
     fetches,
+    publicPlaces,
+    grants,
     proofs,
+    proved,
     images,
     ended,
     received,

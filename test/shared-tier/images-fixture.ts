@@ -6,6 +6,8 @@ import { startOrigin } from '../support/origin.ts';
 import { APP, REGISTRY, type TierOptions, placeOf, refOf, tierOf } from './fixtures.ts';
 
 export const NONE: Uint8Array = new Uint8Array();
+/** Who sends no credentials, as containerd does at first. */
+export const NOBODY = { form: 'ns', authorization: undefined } as const;
 export const OTHER = parseRegistry('other.test');
 export const LAYER = Buffer.from('the bytes of a layer');
 export const layer = digestOf(LAYER);
@@ -26,11 +28,11 @@ export async function imagesOf(options: TierOptions = {}, originOptions: OriginO
     other,
     manifest,
     resolve: (reference = tag, place = here, withContent = true, accept: string[] = []) =>
-      images.resolve({ place, reference, accept, withContent }),
-    locate: (place = here, digest = layer, grant = NONE) => images.locateBlob({ place, digest, grant }),
-    stat: (place = here, digest = layer, grant = NONE) => images.statBlob({ place, digest, grant }),
+      images.resolve({ asker: NOBODY, grant: NONE, place, reference, accept, withContent }),
+    locate: (place = here, digest = layer, grant = NONE) => images.locateBlob({ asker: NOBODY, place, digest, grant }),
+    stat: (place = here, digest = layer, grant = NONE) => images.statBlob({ asker: NOBODY, place, digest, grant }),
     async fetchLayer(): Promise<void> {
-      await images.locateBlob({ place: here, digest: layer, grant: NONE });
+      await images.locateBlob({ asker: NOBODY, place: here, digest: layer, grant: NONE });
       await vi.waitFor(() => expect(tier.records.has(REGISTRY, layer)).toBe(true));
     },
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),

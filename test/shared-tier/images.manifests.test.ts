@@ -78,7 +78,7 @@ describe('a manifest', () => {
   });
 
   test('that is cached is not served when the origin cannot say yes', async () => {
-    await using it = await imagesOf({ ttlMs: 0 });
+    await using it = await imagesOf({ ttlMs: 0, isPublicServed: false });
     await it.resolve();
     await it.origin.down();
     expect((await failureOf(it.resolve(refOf(it.manifest.digest)))).code).toBe('UNAVAILABLE');

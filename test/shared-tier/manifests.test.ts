@@ -4,7 +4,7 @@ import { parseRegistry } from '../../oci/reference.ts';
 import { Manifests } from '../../shared-tier/manifests.ts';
 import { MEDIA_TYPES } from '../support/origin-content.ts';
 import { startOrigin } from '../support/origin.ts';
-import { APP, REGISTRY, failureOf, placeOf, refOf, tierOf } from './fixtures.ts';
+import { APP, REGISTRY, failureOf, placeOf, refOf, rightsAt, tierOf } from './fixtures.ts';
 
 const here = placeOf(APP);
 
@@ -22,8 +22,8 @@ async function manifestsOf() {
     manifest,
     manifests,
     notKept,
-    read: (place = here) => manifests.read(client, place, manifest.digest, manifest.mediaType),
-    fetch: (reference: string) => manifests.fetch(client, here, refOf(reference), []),
+    read: (place = here) => manifests.read(client, rightsAt(place), manifest),
+    fetch: (reference: string) => manifests.fetch(client, rightsAt(here), refOf(reference), []),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }

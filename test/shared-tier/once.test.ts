@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Cluster, type TierReplica, clusterOf } from './cluster.ts';
-import { APP, MIB, bytesOf, canary, failureOf, placeOf } from './fixtures.ts';
+import { APP, MIB, bytesOf, canary, failureOf, placeOf, rightsAt } from './fixtures.ts';
 
 const blob = generatedBlob(8 * MIB + 5, 1);
 const bytes = readBytes(blob);
@@ -12,7 +12,7 @@ const SLOW = { bytesPerSecondPerConnection: 4 * MIB };
 
 /** The fetch of the blob at a replica, once its size is known. */
 async function opened(replica: TierReplica, place = here) {
-  const fetch = replica.fetches.start(replica.client(place.registry), place, digest);
+  const fetch = replica.fetches.start(replica.client(place.registry), rightsAt(place), digest);
   await fetch.opened();
   return fetch;
 }

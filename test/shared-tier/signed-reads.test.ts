@@ -40,7 +40,12 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
   reads.register(app);
   stack.defer(() => app.close());
   address = (await app.listen({ host: '127.0.0.1', port: 0 })).replace('http://', '');
-  await tier.images.locateBlob({ place: here, digest, grant: new Uint8Array() });
+  await tier.images.locateBlob({
+    asker: { form: 'ns', authorization: undefined },
+    place: here,
+    digest,
+    grant: new Uint8Array(),
+  });
   const committed = isCommitted ? 1 : 0;
   await vi.waitFor(() => expect(tier.ended.length).toBeGreaterThanOrEqual(committed));
   return {

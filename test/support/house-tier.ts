@@ -1,4 +1,5 @@
 import {
+  type Metadata,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
@@ -23,6 +24,13 @@ export interface TierAnswers {
   ) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
 }
 
+export interface ScriptedTierOptions {
+  readonly listen?: Address;
+  readonly credentials?: ServerCredentials;
+}
+
+const ANYWHERE: Address = { host: '127.0.0.1', port: 0 };
+
 /** The gRPC face of a shared tier that answers as a test says, for tests of the agent alone. */
 export class ScriptedTier implements AsyncDisposable {
   readonly #server = new Server({
@@ -44,12 +52,15 @@ export class ScriptedTier implements AsyncDisposable {
   /** What was asked, in order. */
   readonly blobQuestions: OpenBlobRequest__Output[] = [];
   readonly manifestQuestions: ResolveManifestRequest__Output[] = [];
+  /** What came along with each question about a blob. */
+  readonly metadata: Metadata[] = [];
 
   constructor(answers: TierAnswers, listen: Address) {
     this.answers = answers;
     this.#listen = listen;
     const handlers: SharedTierHandlers = {
-      OpenBlob: answering((request) => {
+      OpenBlob: answering((request, metadata) => {
+        this.metadata.push(metadata);
         this.blobQuestions.push(request);
         return this.answers.openBlob?.(request) ?? {};
       }),
@@ -66,9 +77,9 @@ export class ScriptedTier implements AsyncDisposable {
     return { host: this.#listen.host, port: this.#port };
   }
 
-  async up(): Promise<this> {
+  async up(credentials: ServerCredentials): Promise<this> {
     this.#port = await new Promise((resolve, reject) => {
-      this.#server.bindAsync(formatAddress(this.#listen), ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(formatAddress(this.#listen), credentials, (error, port) => {
         if (error) reject(error);
         else resolve(port);
       });
@@ -84,14 +95,14 @@ export class ScriptedTier implements AsyncDisposable {
 /** Starts one: `await using tier = await scriptedTier({ openBlob: () => ({ size: 5, readUrl }) })`. */
 export async function scriptedTier(
   answers: TierAnswers = {},
-  listen: Address = { host: '127.0.0.1', port: 0 },
+  { listen = ANYWHERE, credentials = ServerCredentials.createInsecure() }: ScriptedTierOptions = {},
 ): Promise<ScriptedTier> {
-  return await new ScriptedTier(answers, listen).up();
+  return await new ScriptedTier(answers, listen).up(credentials);
 }
 
-function answering<Request, Response>(answer: (request: Request) => Response | Promise<Response>) {
+function answering<Request, Response>(answer: (request: Request, metadata: Metadata) => Response | Promise<Response>) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    Promise.try(answer, call.request).then(
+    Promise.try(answer, call.request, call.metadata).then(
       (response) => callback(null, response),
       (error: unknown) => callback(toGrpcError(error)),
     );

@@ -80,7 +80,7 @@ export class House implements AsyncDisposable {
     };
   }
 
-  /** `http://host:port` of the agent's mirror endpoint. */
+  /** `http://host:port` of the agent's mirror endpoint, or `https://`. */
   get mirror(): string {
     return this.#mirror;
   }
@@ -110,9 +110,12 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = await this.#between(this.tierGrpc);
-    this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
-    this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
+    const config = readAgentConfig(this.#agentEnv);
+    const { port } = this.tierGrpc;
+    const sharedTier = await this.#between({ host: config.sharedTier.host, port });
+    this.#agent = await startAgent({ ...config, sharedTier }, this.#logger('agent'));
+    const scheme = config.mirrorTls.certFile === undefined ? 'http' : 'https';
+    this.#mirror = `${scheme}://${formatAddress(this.#agent.mirror)}`;
   }
 
   async stopTier(): Promise<void> {
@@ -149,6 +152,13 @@ export class House implements AsyncDisposable {
 
   url(kind: 'manifests' | 'blobs', repository: string, reference: string): string {
     return urlOf({ mirror: this.mirror, registry: REGISTRY, repository }, kind, reference);
+  }
+
+  /** `http://host:port` of the status listeners of agent and tier. */
+  get statusUrls(): readonly string[] {
+    return [started(this.#agent).status, started(this.#tier).status].map(
+      (address) => `http://${formatAddress(address)}`,
+    );
   }
 
   async agentMetrics(): Promise<Scrape> {
@@ -190,7 +200,7 @@ export class House implements AsyncDisposable {
   }
 
   #logger(part: string) {
-    return pino({ level: 'debug' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
+    return pino({ level: 'trace' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
   }
 }
 

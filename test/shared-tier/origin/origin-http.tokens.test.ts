@@ -39,25 +39,28 @@ describe('a token', () => {
 
     const error = await failureOf(tier.registry().headManifest(APP, tag, ask));
 
-    expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', denied: true });
+    expect(error).toMatchObject({ code: 'UNAUTHORIZED', challenge: [origin.challenge(APP)] });
     expect([origin.count({ kind: 'token' }), origin.count({ kind: 'manifest' })]).toEqual([1, 2]);
   });
 
-  test.each([401, 403] as const)('that is refused with %i means no', async (status) => {
-    await using origin = await startOrigin({ auth: 'bearer' });
-    await image(origin);
-    origin.tokens.rules.refuseAnonymous = status;
-    await using tier = clientsOf({ [REGISTRY]: origin });
+  test.each([401, 403] as const)(
+    'that is refused with %i means no, and the challenge of the bare request is told',
+    async (status) => {
+      await using origin = await startOrigin({ auth: 'bearer' });
+      await image(origin);
+      origin.tokens.rules.refuseAnonymous = status;
+      await using tier = clientsOf({ [REGISTRY]: origin });
 
-    const error = await failureOf(tier.registry().headManifest(APP, tag, ask));
+      const error = await failureOf(tier.registry().headManifest(APP, tag, ask));
 
-    expect(error).toMatchObject({ code: 'MANIFEST_UNKNOWN', denied: true });
-  });
+      expect(error).toMatchObject({ code: 'UNAUTHORIZED', denied: true, challenge: [origin.challenge(APP)] });
+    },
+  );
 
   test.each([
-    ['a login page', '<html>log in</html>', 'MANIFEST_UNKNOWN'],
-    ['nothing', '', 'MANIFEST_UNKNOWN'],
-    ['a token with a header in it', JSON.stringify({ token: 'a\r\nx-injected: 1' }), 'MANIFEST_UNKNOWN'],
+    ['a login page', '<html>log in</html>', 'UNAUTHORIZED'],
+    ['nothing', '', 'UNAUTHORIZED'],
+    ['a token with a header in it', JSON.stringify({ token: 'a\r\nx-injected: 1' }), 'UNAUTHORIZED'],
     ['more than a token may be long', JSON.stringify({ token: 'a', pad: 'x'.repeat(100_000) }), 'UNAVAILABLE'],
   ])('is not %s', async (_name, body, code) => {
     await using server = await httpServer((request, response) => {

@@ -33,14 +33,14 @@ describe('HEAD of a manifest', () => {
   test.each([{ docker: false }, { docker: true }])('tells type, digest and size: %j', async (image) => {
     await using it = await registryOf({}, image);
     const { mediaType, digest, sizeBytes } = it.manifest;
-    expect(await it.registry.headManifest(APP, tag, ask)).toEqual({ mediaType, digest, sizeBytes });
-    expect(await it.registry.headManifest(APP, refOf(digest), ask)).toEqual({ mediaType, digest, sizeBytes });
+    expect(await it.registry.headManifest(APP, tag, ask)).toMatchObject({ mediaType, digest, sizeBytes });
+    expect(await it.registry.headManifest(APP, refOf(digest), ask)).toMatchObject({ mediaType, digest, sizeBytes });
   });
 
   test.each(['none', 'invalid'] as const)('with the digest header %s tells no digest', async (digestHeader) => {
     await using it = await registryOf({ digestHeader });
     const { mediaType, sizeBytes } = it.manifest;
-    expect(await it.registry.headManifest(APP, tag, ask)).toEqual({ mediaType, digest: undefined, sizeBytes });
+    expect(await it.registry.headManifest(APP, tag, ask)).toMatchObject({ mediaType, digest: undefined, sizeBytes });
   });
 
   test('by digest with another digest in the header is no answer', async () => {
@@ -166,14 +166,14 @@ describe('GET of a manifest', () => {
 describe('the question for a blob', () => {
   test('is answered by HEAD', async () => {
     await using it = await registryOf();
-    expect(await it.registry.headBlob(APP, it.layer, ask)).toEqual({ sizeBytes: LAYER.length });
+    expect(await it.registry.headBlob(APP, it.layer, ask)).toMatchObject({ sizeBytes: LAYER.length });
     expect(it.origin.requests.map(({ method }) => method)).toEqual(['HEAD']);
   });
 
   test.each([400, 401, 403, 405])('is asked by GET of one byte when HEAD is answered %i', async (status) => {
     await using it = await registryOf();
     it.origin.when({ method: 'HEAD' }, { status });
-    expect(await it.registry.headBlob(APP, it.layer, ask)).toEqual({ sizeBytes: LAYER.length });
+    expect(await it.registry.headBlob(APP, it.layer, ask)).toMatchObject({ sizeBytes: LAYER.length });
     expect(it.origin.requests.map(({ method, range }) => [method, range])).toEqual([
       ['HEAD', undefined],
       ['GET', 'bytes=0-0'],
@@ -185,26 +185,26 @@ describe('the question for a blob', () => {
     await using store = await startBlobStore(it.origin, { signed: true });
     await using tier = clientsOf({ [REGISTRY]: it.origin }, { entry: { redirectHosts: [store.host] } });
     it.origin.mood = { redirectTo: store };
-    expect(await tier.registry().headBlob(APP, it.layer, ask)).toEqual({ sizeBytes: LAYER.length });
+    expect(await tier.registry().headBlob(APP, it.layer, ask)).toMatchObject({ sizeBytes: LAYER.length });
   });
 
   test('is asked by GET when HEAD tells no length', async () => {
     await using it = await registryOf();
     it.origin.when({ method: 'HEAD' }, { noLength: true });
-    expect(await it.registry.headBlob(APP, it.layer, ask)).toEqual({ sizeBytes: LAYER.length });
+    expect(await it.registry.headBlob(APP, it.layer, ask)).toMatchObject({ sizeBytes: LAYER.length });
   });
 
   test('of an origin without ranges tells the whole size', async () => {
     await using it = await registryOf({ ranges: false });
     it.origin.when({ method: 'HEAD' }, { status: 401 });
-    expect(await it.registry.headBlob(APP, it.layer, ask)).toEqual({ sizeBytes: LAYER.length });
+    expect(await it.registry.headBlob(APP, it.layer, ask)).toMatchObject({ sizeBytes: LAYER.length });
   });
 
   test('works for empty content of an origin that refuses HEAD', async () => {
     await using it = await registryOf();
     const { digest } = await it.origin.addBlob(APP, Buffer.alloc(0));
     it.origin.when({ method: 'HEAD' }, { status: 401 });
-    expect(await it.registry.headBlob(APP, digest, ask)).toEqual({ sizeBytes: 0 });
+    expect(await it.registry.headBlob(APP, digest, ask)).toMatchObject({ sizeBytes: 0 });
   });
 
   test('is not asked again when the origin has none', async () => {

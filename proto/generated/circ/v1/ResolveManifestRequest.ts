@@ -1,6 +1,7 @@
 // Original file: proto/shared_tier.proto
 
 import type { Target as _circ_v1_Target, Target__Output as _circ_v1_Target__Output } from '../../circ/v1/Target.ts';
+import type { Form as _circ_v1_Form, Form__Output as _circ_v1_Form__Output } from '../../circ/v1/Form.ts';
 
 export interface ResolveManifestRequest {
   'target'?: (_circ_v1_Target | null);
@@ -8,6 +9,8 @@ export interface ResolveManifestRequest {
   'accept'?: (string)[];
   'withContent'?: (boolean);
   'grant'?: (Buffer | Uint8Array | string);
+  'authorization'?: (string);
+  'form'?: (_circ_v1_Form);
 }
 
 export interface ResolveManifestRequest__Output {
@@ -16,4 +19,6 @@ export interface ResolveManifestRequest__Output {
   'accept': (string)[];
   'withContent': (boolean);
   'grant': (Buffer);
+  'authorization': (string);
+  'form': (_circ_v1_Form__Output);
 }

@@ -1,0 +1,119 @@
+import { LRUCache } from 'lru-cache';
+import { type Digest, isDigest } from '../../oci/digest.ts';
+import { type Place, placeKey } from '../records.ts';
+import type { Seal, Sealed } from '../seal.ts';
+
+/** What a grant says: this caller may read this repository until then, because the origin said so of this manifest. */
+export interface GrantClaims extends Sealed {
+  readonly registry: string;
+  readonly repository: string;
+  /** See `Credential.key`. */
+  readonly caller: string;
+  readonly digest?: string;
+}
+
+export interface Grant {
+  readonly token: Uint8Array;
+  readonly validForMs: number;
+}
+
+/** Who may read something where: a key of a `Credential`, and a repository. */
+export interface Holder {
+  readonly caller: string;
+  readonly place: Place;
+}
+
+interface Granted {
+  readonly endsAtMs: number;
+  readonly digest: Digest | undefined;
+}
+
+const MAX_REMEMBERED = 100_000;
+
+/**
+ * What origins have allowed, to whom, until when: in memory, and sealed in the hands of who may present it elsewhere
+ * together with the same Authorization. Ends are absolute; nothing here makes one later than it was.
+ */
+export class Grants {
+  readonly #seal: Seal<GrantClaims>;
+  /** Manifests were proved there: all of the repository may be read. */
+  readonly #repositories = new LRUCache<string, Granted>({ max: MAX_REMEMBERED });
+  /** Ends of the proofs of single objects. */
+  readonly #objects = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+
+  constructor(seal: Seal<GrantClaims>) {
+    this.#seal = seal;
+  }
+
+  /** The origin has said yes to a manifest. */
+  manifest(holder: Holder, digest: Digest | undefined, endsAtMs: number): void {
+    const ttl = endsAtMs - Date.now();
+    const key = keyOf(holder);
+    if (ttl > 0 && endsAtMs > (this.#repositories.get(key)?.endsAtMs ?? 0)) {
+      this.#repositories.set(key, { digest, endsAtMs }, { ttl });
+    }
+    if (digest) this.object(holder, digest, endsAtMs);
+  }
+
+  /** The origin has said yes to an object; that says nothing of others. */
+  object(holder: Holder, digest: Digest, endsAtMs: number): void {
+    const ttl = endsAtMs - Date.now();
+    const key = keyOf(holder, digest);
+    if (ttl > 0 && endsAtMs > (this.#objects.get(key) ?? 0)) this.#objects.set(key, endsAtMs, { ttl });
+  }
+
+  /**
+   * What a proved manifest names is proved as well, and itself by its digest when it was asked for by tag: until that
+   * proof ends, and not a moment longer, or who asks often enough would never be asked again.
+   */
+  inherit(holder: Holder, token: Uint8Array, parent: Digest, children: readonly Digest[]): void {
+    const endsAtMs = this.objectEnd(holder, token, parent) || this.repositoryEnd(holder, token);
+    for (const digest of [parent, ...children]) this.object(holder, digest, endsAtMs);
+  }
+
+  /** Until when the origin's yes to this very object holds, in ms since 1970; 0 when there is none any more. */
+  objectEnd(holder: Holder, token: Uint8Array, digest: Digest): number {
+    const claims = this.#open(holder, token);
+    const sealed = claims?.digest === digest ? claims.endsAtMs : 0;
+    return notOver(Math.max(this.#objects.get(keyOf(holder, digest)) ?? 0, sealed));
+  }
+
+  /** Until when all that the repository is known to hold may be read; 0 when nothing may be. */
+  repositoryEnd(holder: Holder, token: Uint8Array): number {
+    const remembered = this.#repositories.get(keyOf(holder))?.endsAtMs ?? 0;
+    return notOver(Math.max(remembered, this.#open(holder, token)?.endsAtMs ?? 0));
+  }
+
+  /** The manifest that a sealed grant was given for: what it names may be read as well. */
+  rootOf(holder: Holder, token: Uint8Array): Digest | undefined {
+    const digest = this.#open(holder, token)?.digest;
+    return digest !== undefined && isDigest(digest) ? digest : undefined;
+  }
+
+  /** The sealed grant, or the one presented if that lasts longer; undefined when nothing is granted (any more). */
+  sealed(holder: Holder, token: Uint8Array): Grant | undefined {
+    const { caller, place } = holder;
+    const { endsAtMs = 0, digest } = this.#repositories.get(keyOf(holder)) ?? {};
+    const validForMs = endsAtMs - Date.now();
+    const presentedForMs = (this.#open(holder, token)?.endsAtMs ?? 0) - Date.now();
+    if (presentedForMs > 0 && presentedForMs >= validForMs) return { token, validForMs: presentedForMs };
+    if (validForMs <= 0) return undefined;
+    const { registry, repository } = place;
+    const claims = { registry, repository, caller, endsAtMs, ...(digest && { digest }) };
+    return { token: this.#seal.close(claims), validForMs };
+  }
+
+  #open({ caller, place }: Holder, token: Uint8Array): GrantClaims | undefined {
+    const claims = token.length > 0 ? this.#seal.open(token) : undefined;
+    const isFor = claims?.registry === place.registry && claims.repository === place.repository;
+    return isFor && claims.caller === caller ? claims : undefined;
+  }
+}
+
+function notOver(endsAtMs: number): number {
+  return endsAtMs > Date.now() ? endsAtMs : 0;
+}
+
+function keyOf({ caller, place }: Holder, digest = ''): string {
+  return `${caller} ${placeKey(place)} ${digest}`;
+}

@@ -1,0 +1,137 @@
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../../oci/digest.ts';
+import { OciError } from '../../oci/error.ts';
+import { type Reference, type Registry, formatReference } from '../../oci/reference.ts';
+import { ANONYMOUS, type Credential } from '../origin/credential.ts';
+import type { OriginClient } from '../origin/origin-clients.ts';
+import type { ManifestHead, Options, Yes } from '../origin/registry-client.ts';
+import { OriginDown } from '../origin/retry.ts';
+import type { Place } from '../records.ts';
+import { SharedFlight } from '../shared-flight.ts';
+import type { Grants, Holder } from './grants.ts';
+import type { PublicPlaces } from './public-places.ts';
+import { Refusals } from './refusals.ts';
+
+export interface ProofsOptions {
+  readonly grants: Grants;
+  /** How long a proof is remembered; 0 asks for every request. */
+  readonly ttlMs: number;
+  readonly publicPlaces: PublicPlaces;
+  /** One question to an origin was answered. */
+  readonly report: (result: 'yes' | 'no' | 'unknown') => void;
+}
+
+/** Who asks for what, and where. */
+export interface Subject {
+  readonly client: OriginClient;
+  readonly credential: Credential;
+  readonly place: Place;
+  /** It can be served without the origin as well: then the origin is not waited for as long. */
+  readonly isReplaceable: boolean;
+}
+
+/** Origins are asked on behalf of all who wait, so no caller's end may end the question; this bounds it instead. */
+const PROOF_MS = 20_000;
+/** The same for what can be served without the origin. */
+const SHORT_PROOF_MS = 8_000;
+const SHORT_PATIENCE_MS = 3_000;
+/** An origin that did not answer is not asked again for what can be served without it, for a moment. */
+const DOWN_MS = 5_000;
+
+/**
+ * Asks origins whether a caller may read something, with that caller's own credentials. Equal questions of equal callers
+ * at once are one; a yes becomes a grant, a no is remembered for a moment, everything else is neither.
+ */
+export class Proofs {
+  readonly #options: ProofsOptions;
+  readonly #refusals: Refusals;
+  readonly #down = new LRUCache<Registry, OriginDown>({ max: 1_000, ttl: DOWN_MS });
+  readonly #manifests = new SharedFlight<ManifestHead>();
+  readonly #blobs = new SharedFlight<{ sizeBytes: number }>();
+
+  constructor(options: ProofsOptions) {
+    this.#options = options;
+    this.#refusals = new Refusals(options.ttlMs);
+  }
+
+  /** Asks for this very reference. @throws OciError see `RegistryClient.headManifest` */
+  async manifest(subject: Subject, reference: Reference, accept: readonly string[]): Promise<ManifestHead> {
+    const { client, place } = subject;
+    const object = `${formatReference(reference)} ${accept.join()}`;
+    const { grants, publicPlaces } = this.#options;
+    const isAnonymous = subject.credential.key === ANONYMOUS.key;
+    return await this.#manifests.run(keyOf(subject, object), async () => {
+      try {
+        const head = await this.#ask(subject, object, (options) =>
+          client.registry.headManifest(place.repository, reference, { accept, ...options }),
+        );
+        grants.manifest(holderOf(subject), head.digest, this.#endOf(head));
+        if (isAnonymous) publicPlaces.proved(place, reference, head.digest);
+        return head;
+      } catch (error) {
+        if (isAnonymous && isNo(OciError.from(error))) publicPlaces.gone(place, reference);
+        throw error;
+      }
+    });
+  }
+
+  /** Asks for a blob. @throws OciError see `RegistryClient.headBlob` */
+  async blob(subject: Subject, digest: Digest): Promise<{ sizeBytes: number }> {
+    const { client, place } = subject;
+    return await this.#blobs.run(keyOf(subject, digest), async () => {
+      const yes = await this.#ask(subject, digest, (options) =>
+        client.registry.headBlob(place.repository, digest, options),
+      );
+      this.#options.grants.object(holderOf(subject), digest, this.#endOf(yes));
+      return yes;
+    });
+  }
+
+  /** A proof holds as long as proofs do, counted from when the credentials were seen to be good, and no longer than they. */
+  #endOf({ sinceMs, untilMs }: Yes): number {
+    return Math.min(sinceMs + this.#options.ttlMs, untilMs);
+  }
+
+  async #ask<T>(subject: Subject, object: string, ask: (options: Options) => Promise<T>): Promise<T> {
+    const holder = holderOf(subject);
+    const refused = this.#refusals.find(holder, object);
+    if (refused) throw refused;
+    const { credential, isReplaceable } = subject;
+    const down = isReplaceable ? this.#down.get(subject.place.registry) : undefined;
+    if (down) throw down;
+    const signal = AbortSignal.timeout(isReplaceable ? SHORT_PROOF_MS : PROOF_MS);
+    const patienceMs = isReplaceable ? SHORT_PATIENCE_MS : undefined;
+    try {
+      const yes = await ask({ credential, maxAgeMs: this.#options.ttlMs, patienceMs, signal });
+      this.#options.report('yes');
+      return yes;
+    } catch (reason) {
+      const error = signal.aborted ? new OriginDown(reason) : OciError.from(reason);
+      this.#options.report(isNo(error) ? 'no' : 'unknown');
+      if (error.denied) this.#remember(holder, object, error);
+      if (error instanceof OriginDown) this.#down.set(subject.place.registry, error);
+      throw error;
+    }
+  }
+
+  #remember(holder: Holder, object: string, error: OciError): void {
+    this.#refusals.refused(holder, object, error);
+    // Some registries refuse what is not there. That must not close a repository that was open a moment ago.
+    const isOpen = this.#options.grants.repositoryEnd(holder, new Uint8Array()) > 0;
+    if (holder.caller !== ANONYMOUS.key || isOpen) return;
+    this.#options.publicPlaces.refused(holder.place);
+    if (error.code === 'UNAUTHORIZED') this.#refusals.closed(holder, error);
+  }
+}
+
+function isNo(error: OciError): boolean {
+  return error.denied || error.code === 'MANIFEST_UNKNOWN' || error.code === 'BLOB_UNKNOWN';
+}
+
+function holderOf({ credential, place }: Subject): Holder {
+  return { caller: credential.key, place };
+}
+
+function keyOf({ credential, place: { registry, repository } }: Subject, object: string): string {
+  return `${credential.key} ${registry}/${repository} ${object}`;
+}
