@@ -24,6 +24,8 @@ export interface FetchOptions {
   readonly parkMs: number;
   /** The content cannot be stored, and why; it is passed through from now on. Called at most once. */
   readonly notKept: (error: OciError) => void;
+  /** The content is in the store; the fetch ends when this is settled, so that who looks afterwards finds all of it. */
+  readonly committed: () => Promise<void>;
   /** Called once: when the content is committed, or nobody wants any more what was passed through; or with an error. */
   readonly ended: (error: OciError | undefined) => void;
 }
@@ -217,6 +219,7 @@ export class Fetch {
         }
       }
       await ingest.commit();
+      await this.#options.committed();
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while
