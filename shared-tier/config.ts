@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Registry } from '../oci/reference.ts';
 import {
   Problems,
@@ -17,6 +17,7 @@ import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/
 import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
 import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
+import type { LeasesConfig } from './leases/open-leases.ts';
 import { readCredentials } from './origin/operator-credential.ts';
 import { type StoreConfig, parseEndpoint, parseStore, storeConfigOf } from './store/store-config.ts';
 
@@ -29,6 +30,7 @@ export interface TierConfig {
   readonly store: StoreConfig;
   readonly masterKey: Uint8Array;
   readonly grantTtlMs: number;
+  readonly leases: LeasesConfig;
   readonly origins: OriginsFile;
   /** PEM text of the registries that have a `ca`. */
   readonly cas: ReadonlyMap<Registry, string>;
@@ -41,6 +43,9 @@ export interface TierConfig {
 }
 
 const MIN_KEY_BYTES = 32;
+const MIN_LEASE_MS = 1_000;
+/** Kubernetes tells each pod its namespace here. */
+const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 
 /** What the shared tier reads from its environment. */
 export const TIER_VARIABLES = {
@@ -54,10 +59,16 @@ export const TIER_VARIABLES = {
     parseStore,
   ),
   CIRC_TIER_STORE_SIZE: variable('bound of the cache', '200GiB', parseSize),
-  CIRC_TIER_LEASES: variable('where singleflight leases live: memory (one replica)', 'memory', oneOf('memory')),
+  CIRC_TIER_LEASES: variable(
+    'where singleflight leases live: kubernetes, or memory (one replica)',
+    'memory',
+    oneOf('kubernetes', 'memory'),
+  ),
+  CIRC_TIER_LEASE_DURATION: variable('how long a replica that has gone keeps others waiting', '15s', parseDuration),
+  CIRC_POD_NAMESPACE: optional('namespace of the leases; in a pod, its own', parseText),
+  CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseText),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
-  CIRC_TIER_LEASE_DURATION: notYet('duration of a lease'),
   CIRC_TIER_SPOOL_DIR: optional('with s3://: content on its way, and hot content; /var/lib/circ/spool', parseText),
   CIRC_TIER_SPOOL_SIZE: optional('with s3://: bound of the spool; 50GiB', parseSize),
   CIRC_S3_PATH_STYLE: variable(
@@ -104,6 +115,8 @@ export function readTierConfig(env: Env): TierConfig {
       : (problems.attempt('CIRC_TIER_KEY_FILE', () => readFileSync(keyPath)) ?? randomBytes(MIN_KEY_BYTES));
   if (masterKey.length < MIN_KEY_BYTES) problems.add('CIRC_TIER_KEY_FILE', `expected at least ${MIN_KEY_BYTES} bytes`);
 
+  const leases = leasesOf(values, problems);
+
   const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
   for (const [registry, { ca, credentialsFile, endpoint = new URL(`https://${registry}`) }] of origins.registries) {
@@ -126,6 +139,7 @@ export function readTierConfig(env: Env): TierConfig {
     store,
     masterKey,
     grantTtlMs: values.CIRC_GRANT_TTL,
+    leases,
     origins,
     cas,
     tls,
@@ -133,6 +147,31 @@ export function readTierConfig(env: Env): TierConfig {
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,
   };
+}
+
+function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, problems: Problems): LeasesConfig {
+  const { CIRC_TIER_LEASES: kind, CIRC_TIER_LEASE_DURATION: durationMs, CIRC_POD_NAME: podName } = values;
+  if (durationMs < MIN_LEASE_MS) problems.add('CIRC_TIER_LEASE_DURATION', 'expected at least 1s');
+  if (kind === 'memory') return { kind, durationMs };
+  // Replicas read from each other: by signed reads that the reader signs, at the address that the other one tells.
+  if (values.CIRC_TIER_KEY_FILE === undefined) {
+    problems.add('CIRC_TIER_KEY_FILE', 'expected, with the same bytes for all replicas, when leases are in kubernetes');
+  }
+  const { CIRC_TIER_ADVERTISE: advertise, POD_IP: podIp, CIRC_TIER_HTTP_LISTEN: listen } = values;
+  if (advertise === undefined && podIp === undefined && !isLoopback(listen)) {
+    problems.add('CIRC_TIER_ADVERTISE', 'expected it or POD_IP, when leases are in kubernetes');
+  }
+  const namespace =
+    values.CIRC_POD_NAMESPACE ??
+    problems.attempt('CIRC_POD_NAMESPACE', () => {
+      try {
+        return readFileSync(NAMESPACE_FILE, 'utf8').trim();
+      } catch {
+        throw new Error('expected, outside of a pod, when leases are in kubernetes');
+      }
+    });
+  // Two replicas of one name would take each other's leases for those of their own earlier lives.
+  return { kind, durationMs, namespace: namespace ?? '', podName: podName ?? `circ-${randomUUID()}` };
 }
 
 /** What the listeners must have when more than this machine reaches them. */

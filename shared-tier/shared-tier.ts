@@ -23,9 +23,13 @@ import { Fetches } from './fetches.ts';
 import { FollowingServerCredentials } from './grpc-credentials.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
+import type { KubernetesApi } from './kubernetes/api.ts';
+import { openLeases } from './leases/open-leases.ts';
+import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
+import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
 import { openStore } from './store/choose-store.ts';
@@ -65,6 +69,20 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   );
   const { store, records, layout } = kept;
 
+  // Who may ask, and over what.
+  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
+  const material =
+    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
+  const kubernetes = async (): Promise<KubernetesApi> => {
+    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+    const { KubernetesApi } = await import('./kubernetes/api.ts');
+    return starting.use(KubernetesApi.fromDefault());
+  };
+  const check = await callerCheck(config.clients, async (audience) => {
+    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
+    return new TokenReviews({ api: await kubernetes(), audience });
+  });
+
   // Where they come from.
   const clients = starting.use(
     new OriginClients({
@@ -76,7 +94,20 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       credentialsFailed: events.credentialsFailed,
     }),
   );
-  const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
+  const advertise = (): string => formatAddress(config.advertise ?? reachable(http));
+  const readSeal = new Seal<ReadClaims>(config.masterKey, 'read');
+  const leases = starting.use(
+    await openLeases(config.leases, {
+      address: advertise,
+      storeId: kept.id,
+      kubernetes,
+      events: events.leases,
+      report: events.leaseOperation,
+    }),
+  );
+  const replicas = starting.use(new Replicas({ seal: readSeal, material }));
+  const once = new Once({ leases, replicas, events: events.once });
+  const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
   const publicPlaces = await PublicPlaces.open({
@@ -90,22 +121,11 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
   const images = new Images({ access, store, records, fetches, notKept: events.notKept });
 
-  // Who may ask, and over what.
-  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
-  const material =
-    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
-  const check = await callerCheck(config.clients, async (audience) => {
-    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
-    const { KubernetesApi } = await import('./kubernetes/api.ts');
-    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
-    return new TokenReviews({ api: starting.use(KubernetesApi.fromDefault()), audience });
-  });
-
   // How they are asked for.
   const reads = new SignedReads({
     images,
-    seal: new Seal<ReadClaims>(config.masterKey, 'read'),
-    advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    seal: readSeal,
+    advertise,
     scheme: material ? 'https' : 'http',
     presign: async ({ registry }, digest, validForMs) =>
       (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
@@ -133,9 +153,15 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       interceptors: [requireIdentity(check, events.callerRefused)],
     }),
   );
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  leases.startSweeping();
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+  );
 
-  kept.startCollecting(async () => ALONE);
+  kept.startCollecting(async () => {
+    const turn = await leases.acquire('collector');
+    return turn.kind === 'acquired' ? turn.lease : undefined;
+  });
 
   const running = starting.move();
   return {
@@ -145,9 +171,6 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
 }
-
-/** Without leases every replica believes that it is its turn: then they do the same work, and do no harm. */
-const ALONE = { lost: new AbortController().signal, [Symbol.asyncDispose]: () => Promise.resolve() };
 
 /** Without an advertised address only this machine can be meant. */
 function reachable({ host, port }: Address): Address {
