@@ -5,6 +5,7 @@ import { type Program, startAgent, startTier } from '../lab/circ.ts';
 import { Namespace, Network } from '../lab/network.ts';
 import { cacheDir } from '../lab/paths.ts';
 import { type Registry, startRegistry } from '../lab/registry.ts';
+import { VersityGateway } from '../lab/versitygw.ts';
 import { load } from './load.ts';
 import { type BenchOptions, formatNumber } from './measure.ts';
 import { type NginxOptions, startNginx } from './nginx.ts';
@@ -31,6 +32,8 @@ export interface CircOptions {
   /** Base URL. */
   readonly origin: string;
   readonly admit?: 'always' | 'second-request' | 'never';
+  /** Further variables of the shared tier. */
+  readonly tier?: Readonly<Record<string, string>>;
 }
 
 /** An agent and a shared tier, two processes on an empty cache. */
@@ -97,6 +100,14 @@ export class Bed implements AsyncDisposable {
     return registry;
   }
 
+  /** An S3-compatible store with one bucket. */
+  async s3(): Promise<VersityGateway> {
+    const directory = join(this.directory, 's3');
+    const gateway = this.#stack.use(await VersityGateway.start(directory, this.logFile('s3'), this.here));
+    this.#processes.set('s3', gateway.pid);
+    return gateway;
+  }
+
   async generatedOrigin(request: GeneratedOriginRequest): Promise<GeneratedOrigin> {
     const origin = this.#stack.use(await startGeneratedOrigin(this.far, this.logFile('origin'), request));
     this.#processes.set('origin', origin.pid);
@@ -111,7 +122,7 @@ export class Bed implements AsyncDisposable {
   }
 
   /** Starts circ anew. The caller ends it, and with it goes what it has cached. */
-  async circ({ origin, admit = 'never' }: CircOptions): Promise<Circ> {
+  async circ({ origin, admit = 'never', tier: tierEnv = {} }: CircOptions): Promise<Circ> {
     await using stack = new AsyncDisposableStack();
     const directory = await mkdtemp(join(this.directory, 'circ-'));
     stack.defer(async () => await rm(directory, { recursive: true }));
@@ -130,7 +141,10 @@ export class Bed implements AsyncDisposable {
         ...(cpuProfiles !== undefined && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${cpuProfiles}` }),
       },
     });
-    const tier = stack.use(await startTier(options('tier')));
+    const { env, ...tierOptions } = options('tier');
+    const spool = { CIRC_TIER_SPOOL_DIR: join(directory, 'spool') };
+    const isBucket = tierEnv['CIRC_TIER_STORE'] !== undefined;
+    const tier = stack.use(await startTier({ ...tierOptions, env: { ...env, ...(isBucket && spool), ...tierEnv } }));
     const agent = stack.use(await startAgent(this.here, options('agent')));
     for (const [name, { daemon }] of Object.entries({ agent, tier })) {
       this.#processes.set(name, daemon.pid);

@@ -19,6 +19,7 @@ import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
 import { relay } from './relay.ts';
+import { s3 } from './s3.ts';
 import { formatTable } from './table.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
@@ -31,6 +32,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'first-byte': firstByte,
   herd,
   memory,
+  s3,
 };
 
 const USAGE = `npm run bench -- [OPTIONS] [NAME…]

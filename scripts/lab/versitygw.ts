@@ -4,24 +4,31 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { BucketConfig } from '../../shared-tier/store/bucket.ts';
 import { Daemon } from './daemon.ts';
+import { get } from './http.ts';
+import type { Namespace } from './network.ts';
 import { toolPath } from './tools.ts';
 
 const BUCKET = 'circ-lab';
+/** In a namespace, where all ports are free. */
+const PORT = 7070;
 const CREDENTIALS = { accessKeyId: 'lab-access-key', secretAccessKey: 'lab-secret-key' };
 
 /** A real S3-compatible server (https://github.com/versity/versitygw) over a directory, on loopback, with one bucket. */
 export class VersityGateway implements AsyncDisposable {
   readonly url: string;
+  readonly pid: number;
   readonly #daemon: Daemon;
 
   private constructor(url: string, daemon: Daemon) {
     this.url = url;
+    this.pid = daemon.pid;
     this.#daemon = daemon;
   }
 
-  static async start(directory: string, logFile: string): Promise<VersityGateway> {
+  /** @param namespace where it runs; beside this process if there is none */
+  static async start(directory: string, logFile: string, namespace?: Namespace): Promise<VersityGateway> {
     await mkdir(join(directory, BUCKET), { recursive: true });
-    const address = `127.0.0.1:${await freePort()}`;
+    const address = `127.0.0.1:${namespace ? PORT : await freePort()}`;
     const { accessKeyId, secretAccessKey } = CREDENTIALS;
     const gateway = [
       '--port',
@@ -33,10 +40,11 @@ export class VersityGateway implements AsyncDisposable {
       '--keep-alive',
       '--quiet',
     ];
-    const daemon = await Daemon.start({ argv: [toolPath('versitygw'), ...gateway, 'posix', directory], logFile });
+    const argv = [toolPath('versitygw'), ...gateway, 'posix', directory];
+    const daemon = await Daemon.start({ argv: namespace?.command(argv) ?? argv, logFile });
     const url = `http://${address}`;
     try {
-      await daemon.until('answering', async () => (await fetch(url)).status > 0);
+      await daemon.until('answering', async () => (await statusOf(url, namespace)) > 0);
     } catch (error) {
       await daemon[Symbol.asyncDispose]();
       throw error;
@@ -71,6 +79,10 @@ export class VersityGateway implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#daemon[Symbol.asyncDispose]();
   }
+}
+
+async function statusOf(url: string, namespace: Namespace | undefined): Promise<number> {
+  return namespace ? (await get(namespace, url)).status : (await fetch(url)).status;
 }
 
 /** Free a moment ago; the server cannot be asked for the one that it would choose itself. */

@@ -29,7 +29,7 @@ export async function openS3(
   const catalog = new Catalog(bucket, failed);
   const uses = opening.use(new Uses({ bucket, failed }));
   const used = uses.note.bind(uses);
-  const store = opening.use(new S3Store({ bucket, catalog, spool, capacityBytes, used, failed, isPresigned }));
+  const store = opening.use(new S3Store({ bucket, catalog, pool, spool, capacityBytes, used, failed, isPresigned }));
   const records = new S3Records(catalog, failed);
   opening.defer(() => records.settled());
   let collector: Collector | undefined;

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { BufferPool, PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunk } from '../../content/chunk.ts';
+import { StreamBuffers } from '../../content/stream-buffers.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
 import type { Bucket, ObjectBody } from './bucket.ts';
@@ -13,6 +15,7 @@ export interface ReadObjectOptions {
   readonly bucket: Bucket;
   readonly key: string;
   readonly sizeBytes: number;
+  readonly pool: BufferPool;
   readonly signal: AbortSignal;
   /** There is no such object of this size: the error to throw. */
   readonly gone: () => Promise<OciError>;
@@ -21,25 +24,32 @@ export interface ReadObjectOptions {
 }
 
 /**
- * A range of an object of the bucket: one request, and after a break another one for the rest. What the consumer has not
- * taken waits in the socket.
+ * A range of an object of the bucket: one request, and after a break another one for the rest. Node gives the bytes in
+ * pieces of 64 KiB; gathered into the pool's buffers they cost less to send. What the consumer has not taken waits
+ * in the socket.
  *
  * @throws OciError UNAVAILABLE
  */
 export async function* readObject(range: ByteRange, options: ReadObjectOptions): AsyncGenerator<Chunk, void, void> {
-  const { bucket, key, sizeBytes, signal, gone, failed } = options;
+  const { signal, gone, failed } = options;
+  using gathered = new Gathered(options.pool);
   let breaks = 0;
   for (let position = range.start; position < range.end;) {
     signal.throwIfAborted();
     const before = position;
     let body: ObjectBody | undefined;
     try {
-      body = await bucket.open(key, { start: position, end: range.end }, signal);
-      if (body?.sizeBytes !== sizeBytes) throw new Gone();
-      for await (const bytes of body.pieces) {
+      body = await options.bucket.open(options.key, { start: position, end: range.end }, signal);
+      if (body?.sizeBytes !== options.sizeBytes) throw new Gone();
+      for await (const piece of body.pieces) {
         signal.throwIfAborted();
-        position += bytes.length;
-        yield { bytes, release: () => undefined };
+        for (let at = 0; at < piece.length;) {
+          const taken = await gathered.add(piece.subarray(at), signal);
+          at += taken;
+          position += taken;
+          const chunk = position === range.end ? gathered.take() : gathered.takeFull();
+          if (chunk) yield chunk;
+        }
       }
       if (position < range.end) throw new OciError('UNAVAILABLE', 'the bucket sent less than it announced');
     } catch (error) {
@@ -59,3 +69,39 @@ export async function* readObject(range: ByteRange, options: ReadObjectOptions):
 }
 
 class Gone extends Error {}
+
+/** The buffer that is being filled; it stays when a connection breaks. */
+class Gathered implements Disposable {
+  readonly #buffers: StreamBuffers;
+  #buffer: PooledBuffer | undefined;
+  #filled = 0;
+
+  constructor(pool: BufferPool) {
+    this.#buffers = new StreamBuffers(pool);
+  }
+
+  /** Copies what has room. @returns how much that was */
+  async add(bytes: Uint8Array, signal: AbortSignal): Promise<number> {
+    const buffer = (this.#buffer ??= await this.#buffers.acquire(signal));
+    const part = bytes.subarray(0, buffer.bytes.length - this.#filled);
+    buffer.bytes.set(part, this.#filled);
+    this.#filled += part.length;
+    return part.length;
+  }
+
+  takeFull(): Chunk | undefined {
+    return this.#filled === this.#buffer?.bytes.length ? this.take() : undefined;
+  }
+
+  take(): Chunk | undefined {
+    const buffer = this.#buffer;
+    const chunk = buffer && { bytes: buffer.bytes.subarray(0, this.#filled), release: buffer.release };
+    this.#buffer = undefined;
+    this.#filled = 0;
+    return chunk;
+  }
+
+  [Symbol.dispose](): void {
+    this.#buffer?.release();
+  }
+}

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { BufferPool } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import type { DiskStore } from '../../content/disk-store.ts';
 import type { Content, ContentStore, Ingest } from '../../content/store.ts';
@@ -18,6 +19,7 @@ import { Upload } from './upload.ts';
 export interface S3StoreOptions {
   readonly bucket: Bucket;
   readonly catalog: Catalog;
+  readonly pool: BufferPool;
   /** What is on its way in, and copies of what is read often. */
   readonly spool: DiskStore;
   /** Bound of what the bucket keeps; the collector holds it. Here it only refuses what can never fit. */
@@ -216,6 +218,7 @@ export class S3Store implements ContentStore, AsyncDisposable {
       bucket: this.#options.bucket,
       key: keys.blob(digest),
       sizeBytes,
+      pool: this.#options.pool,
       signal,
       gone: () => this.#gone(digest),
       failed: (error) => {

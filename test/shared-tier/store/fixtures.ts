@@ -39,6 +39,7 @@ export async function replicaOn(config: ConstructorParameters<typeof Bucket>[0],
     new S3Store({
       bucket,
       catalog,
+      pool: spool.pool,
       spool: spool.store,
       capacityBytes,
       failed,
