@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { ensureDebianTools } from './lab/debian-tools.ts';
 import { installPackages } from './lab/debian.ts';
 import { ensureImages } from './lab/images.ts';
+import { buildKubeTools } from './lab/kube-tools.ts';
 import { cacheDir, logsDir, repositoryRoot } from './lab/paths.ts';
 import { run } from './lab/run.ts';
 import { buildTools } from './lab/tools.ts';
@@ -42,6 +43,7 @@ async function main(): Promise<number> {
   await installPackages(say);
   await ensureDebianTools(say);
   await buildTools(say);
+  await buildKubeTools(say);
   await ensureImages(say);
   const vitest = join(repositoryRoot, 'node_modules/vitest/vitest.mjs');
   const args = ['run', '--config', 'vitest.e2e.config.ts', ...process.argv.slice(2)];

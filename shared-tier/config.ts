@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Registry } from '../oci/reference.ts';
 import {
@@ -18,6 +18,7 @@ import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/
 import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
 import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
+import type { LeasesConfig } from './leases/open-leases.ts';
 import { readCredentials } from './origin/operator-credential.ts';
 
 export interface TierConfig {
@@ -30,6 +31,7 @@ export interface TierConfig {
   readonly storeBytes: number;
   readonly masterKey: Uint8Array;
   readonly grantTtlMs: number;
+  readonly leases: LeasesConfig;
   readonly origins: OriginsFile;
   /** PEM text of the registries that have a `ca`. */
   readonly cas: ReadonlyMap<Registry, string>;
@@ -42,6 +44,9 @@ export interface TierConfig {
 }
 
 const MIN_KEY_BYTES = 32;
+const MIN_LEASE_MS = 1_000;
+/** Kubernetes tells each pod its namespace here. */
+const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 
 /** What the shared tier reads from its environment. */
 export const TIER_VARIABLES = {
@@ -51,10 +56,16 @@ export const TIER_VARIABLES = {
   CIRC_TIER_ADVERTISE: optional('host:port at which agents reach the HTTP of this replica', parseAddress),
   CIRC_TIER_STORE: variable('file://DIRECTORY of the cluster-wide cache', 'file:///var/lib/circ/tier', parseStore),
   CIRC_TIER_STORE_SIZE: variable('bound of the cache', '200GiB', parseSize),
-  CIRC_TIER_LEASES: variable('where singleflight leases live: memory (one replica)', 'memory', oneOf('memory')),
+  CIRC_TIER_LEASES: variable(
+    'where singleflight leases live: kubernetes, or memory (one replica)',
+    'memory',
+    oneOf('kubernetes', 'memory'),
+  ),
+  CIRC_TIER_LEASE_DURATION: variable('how long a replica that has gone keeps others waiting', '15s', parseDuration),
+  CIRC_POD_NAMESPACE: optional('namespace of the leases; in a pod, its own', parseText),
+  CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseText),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
-  CIRC_TIER_LEASE_DURATION: notYet('duration of a lease'),
   CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
   CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
   CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
@@ -84,6 +95,8 @@ export function readTierConfig(env: Env): TierConfig {
       : (problems.attempt('CIRC_TIER_KEY_FILE', () => readFileSync(keyPath)) ?? randomBytes(MIN_KEY_BYTES));
   if (masterKey.length < MIN_KEY_BYTES) problems.add('CIRC_TIER_KEY_FILE', `expected at least ${MIN_KEY_BYTES} bytes`);
 
+  const leases = leasesOf(values, problems);
+
   const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
   for (const [registry, { ca, credentialsFile, endpoint = new URL(`https://${registry}`) }] of origins.registries) {
@@ -106,6 +119,7 @@ export function readTierConfig(env: Env): TierConfig {
     storeBytes: values.CIRC_TIER_STORE_SIZE,
     masterKey,
     grantTtlMs: values.CIRC_GRANT_TTL,
+    leases,
     origins,
     cas,
     tls,
@@ -113,6 +127,31 @@ export function readTierConfig(env: Env): TierConfig {
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,
   };
+}
+
+function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, problems: Problems): LeasesConfig {
+  const { CIRC_TIER_LEASES: kind, CIRC_TIER_LEASE_DURATION: durationMs, CIRC_POD_NAME: podName } = values;
+  if (durationMs < MIN_LEASE_MS) problems.add('CIRC_TIER_LEASE_DURATION', 'expected at least 1s');
+  if (kind === 'memory') return { kind, durationMs };
+  // Replicas read from each other: by signed reads that the reader signs, at the address that the other one tells.
+  if (values.CIRC_TIER_KEY_FILE === undefined) {
+    problems.add('CIRC_TIER_KEY_FILE', 'expected, with the same bytes for all replicas, when leases are in kubernetes');
+  }
+  const { CIRC_TIER_ADVERTISE: advertise, POD_IP: podIp, CIRC_TIER_HTTP_LISTEN: listen } = values;
+  if (advertise === undefined && podIp === undefined && !isLoopback(listen)) {
+    problems.add('CIRC_TIER_ADVERTISE', 'expected it or POD_IP, when leases are in kubernetes');
+  }
+  const namespace =
+    values.CIRC_POD_NAMESPACE ??
+    problems.attempt('CIRC_POD_NAMESPACE', () => {
+      try {
+        return readFileSync(NAMESPACE_FILE, 'utf8').trim();
+      } catch {
+        throw new Error('expected, outside of a pod, when leases are in kubernetes');
+      }
+    });
+  // Two replicas of one name would take each other's leases for those of their own earlier lives.
+  return { kind, durationMs, namespace: namespace ?? '', podName: podName ?? `circ-${randomUUID()}` };
 }
 
 /** What the listeners must have when more than this machine reaches them. */

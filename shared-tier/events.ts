@@ -7,6 +7,9 @@ import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
+import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
+import type { LeasesEvents } from './leases/leases.ts';
+import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
@@ -14,6 +17,9 @@ import type { ReadReport } from './signed-reads.ts';
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
+  readonly once: OnceEvents;
+  readonly leases: LeasesEvents;
+  readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
@@ -55,6 +61,17 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     name: 'circ_fetches_total',
     help: 'Retrievals from origins that have ended',
     labelNames: ['result'],
+    registers,
+  });
+  const duplicates = new Counter({
+    name: 'circ_fetch_duplicates_total',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    registers,
+  });
+  const leaseOperations = new Counter({
+    name: 'circ_lease_operations_total',
+    help: 'Calls of the Kubernetes API for singleflight leases',
+    labelNames: ['verb', 'result'],
     registers,
   });
   const evictions = new Counter({
@@ -112,6 +129,26 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
       },
     },
+    once: {
+      duplicated: ({ registry, repository }, reason, error) => {
+        duplicates.inc();
+        log.warn({ registry, repository, reason, err: error }, 'fetched here though another replica may fetch it too');
+      },
+      followed: ({ registry, repository }, { identity, address }) => {
+        log.debug({ registry, repository, holder: identity, address }, 'reading from the replica that fetches it');
+      },
+    },
+    leases: {
+      foreignStore: ({ identity, address }) => {
+        log.error(
+          { holder: identity, address },
+          'another replica has another store: all replicas need the same one (s3://), or there must be only one',
+        );
+      },
+      swept: (count) => log.info({ count }, 'deleted leases of replicas that have gone'),
+      failed: (error) => log.warn({ reason: error.message, err: error.cause }, 'leases could not be cleaned up now'),
+    },
+    leaseOperation: (verb, result) => leaseOperations.inc({ verb, result }),
     evicted: (digest, reason) => {
       evictions.inc({ reason });
       log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');

@@ -1,39 +1,28 @@
-import type { Content, ContentStore, Ingest } from '../content/store.ts';
+import type { Content, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import type { FetchOptions } from './fetch-options.ts';
+import type { SharedDownload } from './once.ts';
 import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
-import { type Right, type Rights, SharedRights, firstAllowed, isRefusal } from './right.ts';
-import type { Slots } from './slots.ts';
+import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
 
-export interface FetchOptions {
-  /** Of the caller that begins it. */
-  readonly rights: Rights;
-  readonly digest: Digest;
-  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository' | 'credential'>;
-  readonly store: ContentStore;
-  readonly slots: Slots;
-  /** A fetch that nobody follows goes on this long. */
-  readonly lingerMs: number;
-  /** After that, what has arrived is kept this long for somebody who comes back. */
-  readonly parkMs: number;
-  /** The content cannot be stored, and why; it is passed through from now on. Called at most once. */
-  readonly notKept: (error: OciError) => void;
-  /** Called once: when the content is committed, or nobody wants any more what was passed through; or with an error. */
-  readonly ended: (error: OciError | undefined) => void;
-}
-
-/** What is known when the origin has answered. Without an ingest the store has no room for the content. */
+/** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
 interface Opened {
   readonly sizeBytes: number;
   readonly ingest?: Ingest;
 }
 
+type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
+
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
-const NOTHING_MISSING = { into: () => Promise.resolve(), cancel: () => undefined };
+const NOTHING_MISSING = {
+  into: () => Promise.resolve(),
+  cancel: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -128,23 +117,22 @@ export class Fetch {
     );
     const signal = AbortSignal.any([opening.signal, this.#stop.signal]);
     let slot: Disposable | undefined;
-    let started: StartedDownload | undefined;
+    let started: SharedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
       // Only the caller that began it: the origin's first answer is an answer to that one.
       started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
       const { sizeBytes } = started;
-      const ingest = await this.#ingest(sizeBytes);
+      const ingest = started.isStored ? undefined : await this.#ingest(sizeBytes);
       if (ingest) {
         this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
       }
-      started.cancel(); // each reader asks for itself
-      slot[Symbol.dispose]();
+      if (started.isStored) this.#end(undefined);
+      await abandon(started, slot); // each reader asks for itself, the origin or the store
       return { sizeBytes };
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       throw error;
     } finally {
       clearTimeout(late);
@@ -181,27 +169,23 @@ export class Fetch {
     { place: { repository }, credential }: Right,
     missing: ByteRange | undefined,
     signal: AbortSignal,
-  ): Promise<StartedDownload> {
-    const { download } = this.#options;
-    return await startDownload({ ...download, repository, credential, digest: this.digest, signal }, missing);
+  ): Promise<SharedDownload> {
+    const { download, start } = this.#options;
+    return await start({ ...download, repository, credential, digest: this.digest, signal }, missing);
   }
 
   /** Begins to fetch what is missing, with the first right that the origin accepts; the others have ended. */
-  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Pick<StartedDownload, 'into' | 'cancel'>> {
+  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Download> {
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     if (!missing) return NOTHING_MISSING;
     return await this.#rights.use((right) => this.#startDownload(right, missing, signal));
   }
 
-  async #run(
-    started: Pick<StartedDownload, 'into'>,
-    ingest: Ingest,
-    slot: Disposable,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #run(started: Download, ingest: Ingest, slot: Disposable, signal: AbortSignal): Promise<void> {
+    let download = started;
     this.#attend();
     try {
-      for (let download = started; ; download = await this.#continue(ingest, signal)) {
+      for (; ; download = await this.#continue(ingest, signal)) {
         try {
           await download.into(ingest);
           break;
@@ -209,9 +193,11 @@ export class Fetch {
           if (!isRefusal(error)) throw error;
           this.#rights.next();
           if (this.#rights.isEmpty) throw error;
+          await download[Symbol.asyncDispose](); // another replica may have a better right
         }
       }
       await ingest.commit();
+      await this.#options.committed();
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while
@@ -219,6 +205,7 @@ export class Fetch {
       else if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
       else this.#fail(ingest, error);
     } finally {
+      await download[Symbol.asyncDispose]();
       slot[Symbol.dispose]();
     }
   }
@@ -281,18 +268,23 @@ export class Fetch {
     const { ingest } = await this.#opened;
     if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     let slot: Disposable | undefined;
-    let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;
+    let started: Download | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
       started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       if (isRefusal(error)) this.#suspend(ingest);
       else if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
     }
     await this.#run(started, ingest, slot, signal);
   }
+}
+
+async function abandon(started: Download | undefined, slot: Disposable | undefined): Promise<void> {
+  started?.cancel();
+  await started?.[Symbol.asyncDispose]();
+  slot?.[Symbol.dispose]();
 }

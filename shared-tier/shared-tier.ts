@@ -25,12 +25,17 @@ import { Fetches } from './fetches.ts';
 import { FollowingServerCredentials } from './grpc-credentials.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
+import type { KubernetesApi } from './kubernetes/api.ts';
+import { openLeases } from './leases/open-leases.ts';
+import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { Records } from './records.ts';
+import { FileRecords } from './records.ts';
+import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { readStoreId } from './store-id.ts';
 import { tierSource } from './tier-source.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
@@ -59,7 +64,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   starting.use(DirectoryLock.take(config.storeDirectory));
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
-  let records: Records | undefined;
+  let records: FileRecords | undefined;
   const store = await DiskStore.open({
     directory: config.storeDirectory,
     capacityBytes: config.storeBytes,
@@ -70,8 +75,22 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       events.evicted(digest, reason);
     },
   });
-  records = await Records.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
+  records = await FileRecords.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
   starting.defer(() => records.settled());
+
+  // Who may ask, and over what.
+  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
+  const material =
+    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
+  const kubernetes = async (): Promise<KubernetesApi> => {
+    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+    const { KubernetesApi } = await import('./kubernetes/api.ts');
+    return starting.use(KubernetesApi.fromDefault());
+  };
+  const check = await callerCheck(config.clients, async (audience) => {
+    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
+    return new TokenReviews({ api: await kubernetes(), audience });
+  });
 
   // Where they come from.
   const clients = starting.use(
@@ -84,7 +103,20 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       credentialsFailed: events.credentialsFailed,
     }),
   );
-  const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
+  const advertise = (): string => formatAddress(config.advertise ?? reachable(http));
+  const readSeal = new Seal<ReadClaims>(config.masterKey, 'read');
+  const leases = starting.use(
+    await openLeases(config.leases, {
+      address: advertise,
+      storeId: await readStoreId(store.layout),
+      kubernetes,
+      events: events.leases,
+      report: events.leaseOperation,
+    }),
+  );
+  const replicas = starting.use(new Replicas({ seal: readSeal, material }));
+  const once = new Once({ leases, replicas, events: events.once });
+  const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
   const publicPlaces = await PublicPlaces.open({
@@ -98,22 +130,11 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
   const images = new Images({ access, store, records, fetches, notKept: events.notKept });
 
-  // Who may ask, and over what.
-  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
-  const material =
-    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
-  const check = await callerCheck(config.clients, async (audience) => {
-    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
-    const { KubernetesApi } = await import('./kubernetes/api.ts');
-    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
-    return new TokenReviews({ api: starting.use(KubernetesApi.fromDefault()), audience });
-  });
-
   // How they are asked for.
   const reads = new SignedReads({
     images,
-    seal: new Seal<ReadClaims>(config.masterKey, 'read'),
-    advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    seal: readSeal,
+    advertise,
     scheme: material ? 'https' : 'http',
     report: events.read,
   });
@@ -139,7 +160,10 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       interceptors: [requireIdentity(check, events.callerRefused)],
     }),
   );
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  leases.startSweeping();
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+  );
 
   const running = starting.move();
   return {

@@ -37,6 +37,18 @@ const BEGUN_PREFIX = '/circ/v1/begun/';
 const BEGUN_MS = 60_000;
 const MAX_BEGUN = 10_000;
 
+/** The URL of a read at a replica, `base`, this one or another: all with the master key honour it. */
+export function signedReadUrl(
+  seal: Seal<ReadClaims>,
+  base: string,
+  content: { registry: Registry; digest: Digest },
+  validForMs: number,
+): string {
+  const { registry, digest } = content;
+  const sealed = seal.close({ registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
+  return `${base}${PREFIX}${sealed.toString('base64url')}`;
+}
+
 /**
  * Plain HTTP reads of what gRPC has granted. The URL is the right to read: sealed by the tier, short-lived, for one
  * content. Answers always have a length and are never chunked, so the agent can read them with little effort.
@@ -53,8 +65,7 @@ export class SignedReads {
   /** @param validForMs the read must begin within it */
   url(registry: Registry, digest: Digest, validForMs: number): string {
     const { seal, advertise, scheme = 'http' } = this.#options;
-    const claims: ReadClaims = { registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs };
-    return `${scheme}://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
+    return signedReadUrl(seal, `${scheme}://${advertise()}`, { registry, digest }, validForMs);
   }
 
   /** Adds the routes to the tier's HTTP server. */

@@ -1,5 +1,5 @@
 import { KubeConfig, type RequestContext } from '@kubernetes/client-node';
-import { Agent, type buildConnector } from 'undici';
+import { Agent, type Dispatcher, type buildConnector } from 'undici';
 
 type DispatcherOptions = ReturnType<KubeConfig['createDispatcherOptions']>;
 
@@ -14,7 +14,7 @@ const CONNECTIONS = 16;
  */
 export class KubernetesApi extends KubeConfig implements AsyncDisposable {
   readonly #answerMs: number;
-  #kept: { readonly options: string; readonly dispatcher: Agent } | undefined;
+  #kept: { readonly options: string; readonly dispatcher: Dispatcher } | undefined;
 
   constructor({ answerMs = ANSWER_MS }: { answerMs?: number } = {}) {
     super();
@@ -41,7 +41,7 @@ export class KubernetesApi extends KubeConfig implements AsyncDisposable {
     if (this.#kept?.options !== options) {
       void this.#kept?.dispatcher.close();
       const connect = made.connect as buildConnector.BuildOptions;
-      this.#kept = { options, dispatcher: new Agent({ connect, connections: CONNECTIONS }) };
+      this.#kept = { options, dispatcher: new Agent({ connect, connections: CONNECTIONS }).compose(keeping) };
     }
     return { type: 'none' };
   }
@@ -55,4 +55,9 @@ export class KubernetesApi extends KubeConfig implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kept?.dispatcher.destroy();
   }
+}
+
+/** Undici ends the connection after a DELETE with a body, which is how a deletion's preconditions are said. */
+function keeping(dispatch: Dispatcher.Dispatch): Dispatcher.Dispatch {
+  return (options, handler) => dispatch({ ...options, reset: false }, handler);
 }

@@ -31,6 +31,7 @@ describe('the configuration of the shared tier', () => {
       storeBytes: 200 * 2 ** 30,
       grantTtlMs: 60_000,
       insecure: false,
+      leases: { kind: 'memory', durationMs: 15_000 },
       logLevel: 'info',
       advertise: undefined,
     });
@@ -106,6 +107,39 @@ describe('the configuration of the shared tier', () => {
 
   test.each(['127.0.0.1:1', '127.9.9.9:1', '[::1]:1', 'localhost:1'])('counts %s as loopback', (address) => {
     expect(problemsOf({ CIRC_TIER_GRPC_LISTEN: address, CIRC_TIER_HTTP_LISTEN: address })).toEqual([]);
+  });
+
+  test('of leases in Kubernetes says where they are and who this is', async () => {
+    await using dir = await tmpDir();
+    const key = join(dir.path, 'key');
+    await writeFile(key, 'k'.repeat(32));
+    const env = { ...LOOPBACK, CIRC_TIER_LEASES: 'kubernetes', CIRC_TIER_KEY_FILE: key, CIRC_POD_NAMESPACE: 'circ' };
+    expect(readTierConfig({ ...env, CIRC_TIER_LEASE_DURATION: '30s', CIRC_POD_NAME: 'circ-0' }).leases).toEqual({
+      kind: 'kubernetes',
+      durationMs: 30_000,
+      namespace: 'circ',
+      podName: 'circ-0',
+    });
+    const podNames = [readTierConfig(env).leases, readTierConfig(env).leases].map(
+      (each) => 'podName' in each && each.podName,
+    );
+    expect(new Set(podNames).size).toBe(2);
+  });
+
+  test('of leases in Kubernetes lacks nothing that replicas need to read from each other', () => {
+    const problems = problemsOf({
+      CIRC_TIER_GRPC_LISTEN: '0.0.0.0:5060',
+      CIRC_TIER_HTTP_LISTEN: '0.0.0.0:5061',
+      CIRC_INSECURE: 'true',
+      CIRC_TIER_LEASES: 'kubernetes',
+      CIRC_TIER_LEASE_DURATION: '10ms',
+    });
+    expect(problems).toEqual([
+      'CIRC_TIER_LEASE_DURATION: expected at least 1s',
+      'CIRC_TIER_KEY_FILE: expected, with the same bytes for all replicas, when leases are in kubernetes',
+      'CIRC_TIER_ADVERTISE: expected it or POD_IP, when leases are in kubernetes',
+      'CIRC_POD_NAMESPACE: expected, outside of a pod, when leases are in kubernetes',
+    ]);
   });
 
   test('makes a new key at each start when no file has one', () => {
