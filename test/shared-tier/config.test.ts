@@ -120,10 +120,10 @@ describe('the configuration of the shared tier', () => {
       namespace: 'circ',
       podName: 'circ-0',
     });
-    const names = [readTierConfig(env).leases, readTierConfig(env).leases].map(
+    const podNames = [readTierConfig(env).leases, readTierConfig(env).leases].map(
       (each) => 'podName' in each && each.podName,
     );
-    expect(new Set(names).size).toBe(2);
+    expect(new Set(podNames).size).toBe(2);
   });
 
   test('of leases in Kubernetes lacks nothing that replicas need to read from each other', () => {
