@@ -1,32 +1,12 @@
-import type { Content, ContentStore, Ingest } from '../content/store.ts';
+import type { Content, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
+import type { FetchOptions } from './fetch-options.ts';
 import type { SharedDownload } from './once.ts';
-import type { DownloadOptions } from './origin/download.ts';
 import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
-import { type Right, type Rights, SharedRights, firstAllowed, isRefusal } from './right.ts';
-import type { Slots } from './slots.ts';
-
-export interface FetchOptions {
-  /** Of the caller that begins it. */
-  readonly rights: Rights;
-  readonly digest: Digest;
-  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository' | 'credential'>;
-  /** Begins to download, in this replica's turn or another's. See `Once` */
-  readonly start: (download: DownloadOptions, missing: ByteRange | undefined) => Promise<SharedDownload>;
-  readonly store: ContentStore;
-  readonly slots: Slots;
-  /** A fetch that nobody follows goes on this long. */
-  readonly lingerMs: number;
-  /** After that, what has arrived is kept this long for somebody who comes back. */
-  readonly parkMs: number;
-  /** The content cannot be stored, and why; it is passed through from now on. Called at most once. */
-  readonly notKept: (error: OciError) => void;
-  /** Called once: when the content is committed, or nobody wants any more what was passed through; or with an error. */
-  readonly ended: (error: OciError | undefined) => void;
-}
+import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
 
 /** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
 interface Opened {
@@ -217,6 +197,7 @@ export class Fetch {
         }
       }
       await ingest.commit();
+      await this.#options.committed();
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while

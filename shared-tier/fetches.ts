@@ -116,17 +116,17 @@ export class Fetches implements AsyncDisposable {
       start: async (download, missing) => {
         // What cannot be read counts as not there: the origin has it.
         const stored = async () =>
-          records.has(place.registry, digest) ? await store.open(digest).catch(() => undefined) : undefined;
+          (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
         return await once.start({ place, download: { ...download, client: client.registry }, stored }, missing);
       },
       notKept: (error) => {
         isKept = false;
         events.notKept(place, digest, error);
       },
+      committed: () => records.fetched(place, digest, BLOB_MEDIA_TYPE),
       ended: (error) => {
         this.#running.delete(key);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
-        if (!error && isKept) records.fetched(place, digest, BLOB_MEDIA_TYPE);
         if (error || isKept) events.ended(place, digest, error);
       },
     });

@@ -93,9 +93,9 @@ export class Images {
   async statBlob(question: BlobQuestion): Promise<LocatedBlob> {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
-      const endsAtMs = this.#rightEnd(visit, digest);
+      const endsAtMs = await this.#rightEnd(visit, digest);
       const known = endsAtMs > 0 ? await this.#stored(visit.place, digest) : undefined;
-      if (known) this.#assertBlob(digest, visit.place);
+      if (known) await this.#assertBlob(digest, visit.place);
       const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest);
       const stored = known ?? (await this.#stored(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
@@ -107,7 +107,7 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const { place } = visit;
-      let endsAtMs = this.#rightEnd(visit, digest);
+      let endsAtMs = await this.#rightEnd(visit, digest);
       const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
       let stored = isGranted ? await this.#openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
@@ -117,7 +117,7 @@ export class Images {
         ({ endsAtMs } = await this.#prove(visit, digest));
         stored = await this.#openable(place, digest);
       }
-      this.#assertBlob(digest, place);
+      await this.#assertBlob(digest, place);
       this.#options.fetches.assertTrusted(place.registry, digest);
       if (stored) return { ...stored, endsAtMs, fromOrigin: false, grant: visit.grant };
       const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : endsAtMs);
@@ -145,7 +145,7 @@ export class Images {
 
   /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
   async #held(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = this.#options.records.holds(place, digest);
+    const mediaType = await this.#options.records.heldAs(place, digest);
     if (mediaType === undefined || !isManifestMediaType(mediaType)) return undefined;
     const stored = await this.#stored(place, digest);
     return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
@@ -208,7 +208,7 @@ export class Images {
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
-    return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
+    return (await this.#options.records.hasFrom(registry, digest)) ? await this.#options.store.stat(digest) : undefined;
   }
 
   /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
@@ -219,7 +219,7 @@ export class Images {
 
   async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
     const { records, store, notKept } = this.#options;
-    if (!records.has(registry, digest)) return undefined;
+    if (!(await records.hasFrom(registry, digest))) return undefined;
     try {
       return await store.open(digest);
     } catch (error) {
@@ -230,14 +230,14 @@ export class Images {
 
   /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
   async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = this.#options.records.holds(place, digest);
+    const mediaType = await this.#options.records.heldAs(place, digest);
     const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
     return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
-  #rightEnd(visit: Visit, digest: Digest): number {
-    const isHeld = this.#options.records.holds(visit.place, digest) !== undefined;
+  async #rightEnd(visit: Visit, digest: Digest): Promise<number> {
+    const isHeld = (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
     return Math.max(visit.objectEnd(digest), isHeld ? visit.repositoryEnd : 0);
   }
 
@@ -245,7 +245,7 @@ export class Images {
   async #prove(visit: Visit, digest: Digest): Promise<{ sizeBytes: number; endsAtMs: number }> {
     const { place } = visit;
     const { records } = this.#options;
-    const isPublic = visit.isPublic && records.holds(place, digest) !== undefined;
+    const isPublic = visit.isPublic && (await records.heldAs(place, digest)) !== undefined;
     const last = isPublic ? await this.#stored(place, digest) : undefined;
     let sizeBytes: number;
     try {
@@ -257,7 +257,7 @@ export class Images {
     // Only this origin's own bytes: another's would tell it what they have that it must not know of.
     const stored = await this.#stored(place, digest);
     if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
-    this.#assertBlob(digest, place);
+    await this.#assertBlob(digest, place);
     records.proved(place, digest, 'application/octet-stream');
     return { sizeBytes, endsAtMs: visit.objectEnd(digest) };
   }
@@ -278,8 +278,8 @@ export class Images {
   }
 
   /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
-  #assertBlob(digest: Digest, place: Place): void {
-    const mediaType = this.#options.records.holds(place, digest);
+  async #assertBlob(digest: Digest, place: Place): Promise<void> {
+    const mediaType = await this.#options.records.heldAs(place, digest);
     if (mediaType !== undefined && isManifestMediaType(mediaType)) throw unknown('blob');
   }
 }

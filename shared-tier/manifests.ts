@@ -45,8 +45,8 @@ export class Manifests {
   ): Promise<Manifest> {
     const { records } = this.#options;
     const [{ place }] = rights;
-    const heldAs = records.holds(place, digest);
-    if (heldAs !== undefined && records.has(place.registry, digest)) {
+    const heldAs = await records.heldAs(place, digest);
+    if (heldAs !== undefined && (await records.hasFrom(place.registry, digest))) {
       const content = await this.#stored(digest);
       if (content) return describe(content, digest, heldAs, false);
     }
@@ -90,7 +90,7 @@ export class Manifests {
   async #keep(place: Place, { descriptor: { digest, mediaType }, content }: Manifest): Promise<void> {
     try {
       await this.#options.store.put(digest, content);
-      this.#options.records.fetched(place, digest, mediaType);
+      await this.#options.records.fetched(place, digest, mediaType);
     } catch (error) {
       this.#options.notKept(OciError.from(error));
     }

@@ -31,7 +31,7 @@ import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { Records } from './records.ts';
+import { FileRecords } from './records.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -64,7 +64,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   starting.use(DirectoryLock.take(config.storeDirectory));
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
-  let records: Records | undefined;
+  let records: FileRecords | undefined;
   const store = await DiskStore.open({
     directory: config.storeDirectory,
     capacityBytes: config.storeBytes,
@@ -75,7 +75,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       events.evicted(digest, reason);
     },
   });
-  records = await Records.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
+  records = await FileRecords.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
   starting.defer(() => records.settled());
 
   // Who may ask, and over what.

@@ -9,7 +9,7 @@ import { load } from './load.ts';
 import { type BenchOptions, formatNumber } from './measure.ts';
 import { type NginxOptions, startNginx } from './nginx.ts';
 import { type GeneratedOrigin, type GeneratedOriginRequest, startGeneratedOrigin } from './origins.ts';
-import { cpuSeconds } from './process.ts';
+import { cpuSeconds } from '../lab/process.ts';
 import { BlobStorage, REPOSITORY } from './storage.ts';
 
 /** The origin's name for clients of circ. */

@@ -40,7 +40,7 @@ describe('content that the store has no room for', () => {
     const all = await Promise.all([it.read(), it.read(), it.read()]);
     expect(all.map((each) => each.equals(bytes))).toEqual([true, true, true]);
     expect(it.notKept).toMatchObject([{ code: 'UNAVAILABLE' }]);
-    expect([await it.store.stat(digest), it.store.usage.bytes, it.records.has(REGISTRY, digest)]).toEqual([
+    expect([await it.store.stat(digest), it.store.usage.bytes, await it.records.hasFrom(REGISTRY, digest)]).toEqual([
       undefined,
       0,
       false,
@@ -109,7 +109,7 @@ describe('content that the store has no room for', () => {
     }
     await vi.waitFor(() => expect([it.fetches.count, it.ended]).toEqual([0, []]));
     expect((await it.read()).equals(bytes)).toBe(true);
-    await vi.waitFor(() => expect(it.records.has(REGISTRY, digest)).toBe(true));
+    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, digest)).toBe(true));
   });
 
   test('ends with the tier, whoever waits', async () => {

@@ -24,7 +24,7 @@ import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
-import { type Place, Records } from '../../shared-tier/records.ts';
+import { FileRecords, type Place } from '../../shared-tier/records.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
 import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
@@ -138,7 +138,7 @@ export async function tierOf(registries: Record<string, { url: string }>, option
     hasher,
     onEvict: (digest) => records.forget(digest),
   });
-  const records = await Records.open(
+  const records = await FileRecords.open(
     store.layout,
     async (digest) => (await store.stat(digest)) !== undefined,
     (error) => notKept.push(error),

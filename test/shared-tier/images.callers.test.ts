@@ -37,7 +37,7 @@ describe('a grant', () => {
     await using it = await housed();
     const { grant } = await it.as.resolve('alice');
     await it.as.locate('alice');
-    await vi.waitFor(() => expect(it.records.has(REGISTRY, layer)).toBe(true));
+    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
     const token = grant?.token ?? NONE;
     for (const name of ['eve', undefined] as const) {
       const code = name ? 'BLOB_UNKNOWN' : 'UNAUTHORIZED';
@@ -56,7 +56,7 @@ describe('a grant', () => {
     await other.resolve('bob', { reference: refOf('v2') });
     await other.resolve('bob', { reference: refOf(it.manifest.digest) });
     await other.locate('bob');
-    await vi.waitFor(() => expect(replica.records.has(REGISTRY, layer)).toBe(true));
+    await vi.waitFor(async () => expect(await replica.records.hasFrom(REGISTRY, layer)).toBe(true));
 
     const { grant } = await it.as.resolve('alice', { reference: refOf('v2') });
     const token = { grant: grant?.token ?? NONE };
@@ -85,7 +85,7 @@ describe('a grant', () => {
     await using it = await housed();
     const located = await it.as.locate('alice');
     expect(located.grant).toBeUndefined();
-    await vi.waitFor(() => expect(it.records.has(REGISTRY, layer)).toBe(true));
+    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
     const heads = it.origin.count({ method: 'HEAD', kind: 'blob' });
     await it.as.locate('bob');
     expect(it.origin.count({ method: 'HEAD', kind: 'blob' })).toBeGreaterThan(heads);
@@ -138,7 +138,7 @@ describe('a blob that another repository of the same origin has', () => {
     await using it = await housed();
     await it.as.resolve('alice');
     await it.as.locate('alice');
-    await vi.waitFor(() => expect(it.records.has(REGISTRY, layer)).toBe(true));
+    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
     const named = [{ mediaType: MEDIA_TYPES.oci.layer, digest: layer, size: LAYER.length }];
     const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.oci.manifest, layers: named };
     it.origin.addManifest('org/other', 'v1', manifest, MEDIA_TYPES.oci.manifest);

@@ -116,7 +116,7 @@ describe('a blob', () => {
     await it.locate(place);
     await using content = await it.images.read(place, layer);
     expect((await failureOf(bytesOf(content))).code).toBe('CORRUPT');
-    expect(it.records.has(OTHER, layer)).toBe(false);
+    expect(await it.records.hasFrom(OTHER, layer)).toBe(false);
   });
 
   test('of another origin cannot be noticed by asking with a wrong size', async () => {

@@ -154,7 +154,7 @@ describe('replicas that want the same', () => {
     await opened(them.replica(0));
     const failure = await failureOf(opened(them.replica(1), placeOf('org/other')));
     expect(failure.code).toBe('BLOB_UNKNOWN');
-    expect(them.replica(1).records.holds(placeOf('org/other'), digest)).toBeUndefined();
+    expect(await them.replica(1).records.heldAs(placeOf('org/other'), digest)).toBeUndefined();
   });
 
   test('find out by themselves that the origin’s content is wrong', async () => {
