@@ -169,7 +169,9 @@ function fromContent(content: Content, outcome: Origin): BlobAnswer {
   };
 }
 
-function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
+/** The query tells the tier that who comes with it follows redirects, and may be sent on to where the bytes are. */
+function elsewhere(readUrl: URL, sizeBytes: number): BlobAnswer {
+  const redirect = new URL('?follow', readUrl);
   return {
     sizeBytes,
     outcome: 'tier-hit',

@@ -10,15 +10,15 @@ import { type Digest, algorithmOf, hexOf, isDigest } from '../oci/digest.ts';
  *       blobs/sha256/4b/4bf5…              committed content; its mtime is its last use
  *       ingest/<uuid>                      content on its way in, and files on their way out; dropped at start
  *       records/…                          the shared tier's records (shared-tier/records.ts)
- *       id                                 of the shared tier's store, random (shared-tier/store-id.ts)
  *       public/…                           the same of repositories (shared-tier/access/public-places.ts)
+ *       id                                 of the shared tier's store, random (shared-tier/store-id.ts)
  */
 export class Layout {
   readonly blobs: string;
   readonly ingests: string;
   readonly records: string;
-  readonly id: string;
   readonly publicPlaces: string;
+  readonly id: string;
   readonly lock: string;
 
   constructor(directory: string) {
@@ -26,8 +26,8 @@ export class Layout {
     this.blobs = join(root, 'blobs');
     this.ingests = join(root, 'ingest');
     this.records = join(root, 'records');
-    this.id = join(root, 'id');
     this.publicPlaces = join(root, 'public');
+    this.id = join(root, 'id');
     this.lock = join(directory, 'lock');
   }
 

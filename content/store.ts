@@ -31,6 +31,12 @@ export interface ContentStore {
   /** Takes in content that is small enough to be in memory. @throws OciError CORRUPT, UNAVAILABLE */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
 
+  /**
+   * A URL at which committed content can be read by GET for so long, by whoever has it and without this process. Undefined
+   * when it is not there, or is not given away; absent from stores that have no such thing.
+   */
+  presign?(digest: Digest, validForMs: number): Promise<string | undefined>;
+
   /** Forgets content; who reads it now reads on. */
   delete(digest: Digest): Promise<void>;
 

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
 import type { Registry } from '../oci/reference.ts';
 import {
   Problems,
@@ -20,6 +19,7 @@ import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from
 import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
 import type { LeasesConfig } from './leases/open-leases.ts';
 import { readCredentials } from './origin/operator-credential.ts';
+import { type StoreConfig, parseEndpoint, parseStore, storeConfigOf } from './store/store-config.ts';
 
 export interface TierConfig {
   readonly grpcListen: Address;
@@ -27,8 +27,7 @@ export interface TierConfig {
   readonly statusListen: Address;
   /** Where agents reach this replica's HTTP; undefined = where it listens, on loopback if it listens everywhere. */
   readonly advertise: Address | undefined;
-  readonly storeDirectory: string;
-  readonly storeBytes: number;
+  readonly store: StoreConfig;
   readonly masterKey: Uint8Array;
   readonly grantTtlMs: number;
   readonly leases: LeasesConfig;
@@ -54,11 +53,15 @@ export const TIER_VARIABLES = {
   CIRC_TIER_HTTP_LISTEN: variable('HTTP: OCI endpoint and blob reads', '0.0.0.0:5061', parseAddress),
   CIRC_TIER_STATUS_LISTEN: variable('/livez, /readyz, /metrics', '0.0.0.0:5062', parseAddress),
   CIRC_TIER_ADVERTISE: optional('host:port at which agents reach the HTTP of this replica', parseAddress),
-  CIRC_TIER_STORE: variable('file://DIRECTORY of the cluster-wide cache', 'file:///var/lib/circ/tier', parseStore),
+  CIRC_TIER_STORE: variable(
+    'the cluster-wide cache: file://DIRECTORY, or s3://BUCKET/PREFIX',
+    'file:///var/lib/circ/tier',
+    parseStore,
+  ),
   CIRC_TIER_STORE_SIZE: variable('bound of the cache', '200GiB', parseSize),
   CIRC_TIER_LEASES: variable(
     'where singleflight leases live: kubernetes, or memory (one replica)',
-    'memory',
+    'kubernetes',
     oneOf('kubernetes', 'memory'),
   ),
   CIRC_TIER_LEASE_DURATION: variable('how long a replica that has gone keeps others waiting', '15s', parseDuration),
@@ -66,8 +69,25 @@ export const TIER_VARIABLES = {
   CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseText),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
-  CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
-  CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
+  CIRC_TIER_SPOOL_DIR: optional('with s3://: content on its way, and hot content; /var/lib/circ/spool', parseText),
+  CIRC_TIER_SPOOL_SIZE: optional('with s3://: bound of the spool; 50GiB', parseSize),
+  CIRC_S3_PATH_STYLE: variable(
+    'ENDPOINT/BUCKET instead of BUCKET.ENDPOINT; so it is with IP addresses',
+    'false',
+    parseFlag,
+  ),
+  CIRC_S3_PRESIGN: variable('send redirected clients on to the bucket itself', 'false', parseFlag),
+  AWS_ENDPOINT_URL_S3: optional('URL of the S3-compatible store; AWS if unset', parseEndpoint),
+  AWS_ENDPOINT_URL: optional('the same, when the other is unset', parseEndpoint),
+  AWS_REGION: optional('region of the bucket; us-east-1', parseText),
+  AWS_DEFAULT_REGION: optional('the same, when the other is unset', parseText),
+  AWS_CA_BUNDLE: optional('what is trusted as the S3-compatible store, PEM', parseText),
+  AWS_ACCESS_KEY_ID: optional(
+    'key for the bucket; if unset, what the SDK finds: web identity, instance, profile',
+    parseText,
+  ),
+  AWS_SECRET_ACCESS_KEY: optional('its secret', parseText),
+  AWS_SESSION_TOKEN: optional('its session', parseText),
   CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
   CIRC_TIER_CLIENTS: optional(
     'who may call gRPC: tokenreview:AUDIENCE:NAMESPACE/SERVICEACCOUNT,… or mtls:SAN,…; any on loopback',
@@ -107,6 +127,7 @@ export function readTierConfig(env: Env): TierConfig {
       problems.attempt(`${name}.credentialsFile`, () => readCredentials(credentialsFile, { registry, endpoint }));
     }
   }
+  const store = storeConfigOf(values, problems);
   problems.throwIfAny();
 
   const { CIRC_TIER_HTTP_LISTEN: httpListen, POD_IP: podIp } = values;
@@ -115,8 +136,7 @@ export function readTierConfig(env: Env): TierConfig {
     httpListen,
     statusListen: values.CIRC_TIER_STATUS_LISTEN,
     advertise: values.CIRC_TIER_ADVERTISE ?? (podIp === undefined ? undefined : { host: podIp, port: httpListen.port }),
-    storeDirectory: values.CIRC_TIER_STORE,
-    storeBytes: values.CIRC_TIER_STORE_SIZE,
+    store,
     masterKey,
     grantTtlMs: values.CIRC_GRANT_TTL,
     leases,
@@ -182,11 +202,4 @@ function securityOf(
     problems.add('CIRC_TIER_CLIENTS', 'mtls needs CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE and CIRC_TLS_CA_FILE');
   }
   return { tls, clients };
-}
-
-/** `file:///var/lib/circ` or, relative to the working directory, `file://./.circ/tier`. */
-function parseStore(text: string): string {
-  const path = /^file:\/\/(\/?.+)$/.exec(text)?.[1];
-  if (path === undefined) throw new Error('file://DIRECTORY');
-  return resolve(path);
 }

@@ -100,7 +100,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const notKept = new Counter({
     name: 'circ_store_errors_total',
-    help: 'Content or records that could not be stored; they were served all the same if possible',
+    help: 'What the store did not take or give; it was served all the same if possible',
     registers,
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
@@ -173,7 +173,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     notKept: (error) => {
       notKept.inc();
       seldom.happened(error instanceof Error ? error.message : '', (times) => {
-        log.error({ times, err: error }, 'cannot store: the disk is full or broken; serving goes on');
+        log.error({ times, err: error }, 'the store does not take or give something; serving goes on');
       });
     },
     privateAddress: (registry) => {

@@ -199,8 +199,7 @@ export class Fetch {
           await download[Symbol.asyncDispose](); // another replica may have a better right
         }
       }
-      await ingest.commit();
-      await this.#options.committed();
+      await ingest.commit().then(this.#options.committed);
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while

@@ -1,7 +1,5 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
-import { DirectoryLock } from '../content/directory-lock.ts';
-import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
@@ -31,11 +29,10 @@ import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
-import { FileRecords } from './records.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
-import { readStoreId } from './store-id.ts';
+import { openStore } from './store/choose-store.ts';
 import { tierSource } from './tier-source.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
@@ -51,7 +48,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const metrics = new MetricsRegistry();
   const events = tierEvents(log, metrics, {
     fetchesInFlight: () => fetches.count,
-    storeBytes: () => store.usage.bytes,
+    storeBytes: () => kept.usedBytes(),
   });
   if (config.insecure) {
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
@@ -61,22 +58,16 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
-  starting.use(DirectoryLock.take(config.storeDirectory));
-  const pool = new BufferPool();
-  const hasher = starting.use(new Hasher());
-  let records: FileRecords | undefined;
-  const store = await DiskStore.open({
-    directory: config.storeDirectory,
-    capacityBytes: config.storeBytes,
-    pool,
-    hasher,
-    onEvict: (digest, reason) => {
-      records?.forget(digest); // without: opening the store made room already
-      events.evicted(digest, reason);
-    },
-  });
-  records = await FileRecords.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
-  starting.defer(() => records.settled());
+  const kept = starting.use(
+    await openStore(config.store, {
+      pool: new BufferPool(),
+      hasher: starting.use(new Hasher()),
+      urlLifeMs: config.grantTtlMs,
+      evicted: events.evicted,
+      failed: events.notKept,
+    }),
+  );
+  const { store, records, layout } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -108,7 +99,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const leases = starting.use(
     await openLeases(config.leases, {
       address: advertise,
-      storeId: await readStoreId(store.layout),
+      storeId: kept.id,
       kubernetes,
       events: events.leases,
       report: events.leaseOperation,
@@ -120,7 +111,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
 
   // Who may have them: proof → store → fetch.
   const publicPlaces = await PublicPlaces.open({
-    layout: store.layout,
+    layout,
     isEnabled: config.origins.whenOriginIsDown === 'serve-public',
     failed: events.notKept,
   });
@@ -136,6 +127,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     seal: readSeal,
     advertise,
     scheme: material ? 'https' : 'http',
+    presign: async ({ registry }, digest, validForMs) =>
+      (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
     report: events.read,
   });
   const oci = createOciServer({
@@ -164,6 +157,11 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const status = starting.use(
     await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
   );
+
+  kept.startCollecting(async () => {
+    const turn = await leases.acquire('collector');
+    return turn.kind === 'acquired' ? turn.lease : undefined;
+  });
 
   const running = starting.move();
   return {

@@ -6,6 +6,7 @@ import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
 import { type Registry, parseRegistry } from '../oci/reference.ts';
 import { sendChunks } from '../service/send.ts';
 import type { Images } from './images.ts';
+import type { Place } from './records.ts';
 import type { Seal, Sealed } from './seal.ts';
 
 /** What a signed read allows: this content of this origin, by GET, until then. */
@@ -28,6 +29,12 @@ export interface SignedReadsOptions {
   readonly advertise: () => string;
   /** What this replica's HTTP speaks. */
   readonly scheme?: 'http' | 'https';
+  /** Where else content of this registry can be read for so long, without this replica; undefined: nowhere. */
+  readonly presign?: (
+    place: Pick<Place, 'registry'>,
+    digest: Digest,
+    validForMs: number,
+  ) => Promise<string | undefined>;
   readonly report: (report: ReadReport) => void;
 }
 
@@ -79,8 +86,15 @@ export class SignedReads {
       response.once('close', () => gone.abort(new OciError('UNAVAILABLE', 'the reader hung up')));
       try {
         const sealed = sealIn(request.raw.url, PREFIX);
-        const { registry, digest } = this.#open(sealed);
+        const { registry, digest, endsAtMs } = this.#open(sealed);
         this.#begun.set(sealed, true);
+        const location = isFollower(request.raw.url)
+          ? await this.#options.presign?.({ registry }, digest, endsAtMs - Date.now())
+          : undefined;
+        if (location !== undefined) {
+          response.writeHead(307, { location, 'content-length': 0 }).end();
+          return;
+        }
         await using content = await this.#options.images.read({ registry }, digest);
         if (!content) throw new OciError('BLOB_UNKNOWN', 'the content has gone; open it again');
         const { sizeBytes } = content;
@@ -111,13 +125,19 @@ export class SignedReads {
     });
   }
 
-  #open(sealed: string): { registry: Registry; digest: Digest } {
+  #open(sealed: string): { registry: Registry; digest: Digest; endsAtMs: number } {
     const claims = this.#options.seal.open(Buffer.from(sealed, 'base64url'));
     if (claims?.method !== 'GET') throw new OciError('BLOB_UNKNOWN', 'this read is not valid, or not any more');
-    return { registry: parseRegistry(claims.registry), digest: parseDigest(claims.digest) };
+    const { registry, digest, endsAtMs } = claims;
+    return { registry: parseRegistry(registry), digest: parseDigest(digest), endsAtMs };
   }
 }
 
 function sealIn(url: string | undefined, prefix: string): string {
   return (url ?? '').slice(prefix.length).split('?', 1).join();
+}
+
+/** Clients that an agent has sent here can be sent further; an agent itself cannot. */
+function isFollower(url = ''): boolean {
+  return url.endsWith('?follow');
 }

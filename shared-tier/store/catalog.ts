@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Digest } from '../../oci/digest.ts';
@@ -34,6 +35,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_UNSAVED = 10_000;
 /** Replicas that change the same entry at the same moment take turns. */
 const TRIES = 8;
+const RETRY_MS = 5;
 
 /**
  * What is in the bucket, one record per content. It is the record that makes content be there: written after the bytes,
@@ -168,6 +170,7 @@ export class Catalog {
         return true;
       }
       this.#seen.delete(digest);
+      await delay(Math.random() * RETRY_MS * 2 ** tries);
     }
     throw new OciError('UNAVAILABLE', 'the record is changed by others all the time');
   }

@@ -26,6 +26,8 @@ export interface S3StoreOptions {
   readonly used: (digest: Digest) => void;
   /** The bucket, or the spool, did not do something; it was served all the same if that was possible. */
   readonly failed: (error: OciError) => void;
+  /** May the bucket's own URLs be given away? */
+  readonly isPresigned?: boolean;
   /** Smallest part of an upload, see `Upload`. */
   readonly partBytes?: number;
   /** How often it is tried to save what the bucket did not take. */
@@ -147,10 +149,9 @@ export class S3Store implements ContentStore, AsyncDisposable {
     }
   }
 
-  /** A URL of the bucket's own that is the right to read this content so long; undefined when it is not there. */
   async presign(digest: Digest, validForMs: number): Promise<string | undefined> {
-    const { bucket, catalog, used } = this.#options;
-    if (!(await this.#entry(digest)) || catalog.isUnsaved(digest)) return undefined;
+    const { bucket, catalog, used, isPresigned = false } = this.#options;
+    if (!isPresigned || !(await this.#entry(digest)) || catalog.isUnsaved(digest)) return undefined;
     used(digest);
     return await bucket.presign(keys.blob(digest), validForMs);
   }

@@ -6,7 +6,11 @@ import { readTierConfig } from '../../shared-tier/config.ts';
 import { CertificateVolume, TestCa } from '../support/certificates.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
-const LOOPBACK = { CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0' };
+const LOOPBACK = {
+  CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0',
+  CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0',
+  CIRC_TIER_LEASES: 'memory',
+};
 
 function problemsOf(env: Record<string, string>): readonly string[] {
   try {
@@ -27,8 +31,7 @@ describe('the configuration of the shared tier', () => {
   test('has the defaults of the contract', () => {
     expect(readTierConfig(LOOPBACK)).toMatchObject({
       statusListen: { host: '0.0.0.0', port: 5062 },
-      storeDirectory: '/var/lib/circ/tier',
-      storeBytes: 200 * 2 ** 30,
+      store: { kind: 'disk', directory: '/var/lib/circ/tier', capacityBytes: 200 * 2 ** 30 },
       grantTtlMs: 60_000,
       insecure: false,
       leases: { kind: 'memory', durationMs: 15_000 },
@@ -37,11 +40,16 @@ describe('the configuration of the shared tier', () => {
     });
   });
 
+  test('has leases in Kubernetes unless it is told otherwise, and says what they need', () => {
+    const { CIRC_TIER_LEASES: _told, ...untold } = LOOPBACK;
+    expect(names(untold)).toEqual(['CIRC_TIER_KEY_FILE', 'CIRC_POD_NAMESPACE']);
+  });
+
   test('is refused with every mistake at once', () => {
     const problems = problemsOf({
       CIRC_TIER_GRPC_LISTEN: 'nonsense',
       CIRC_TIER_HTTP_LISTEN: '0.0.0.0:5061',
-      CIRC_TIER_STORE: 's3://bucket',
+      CIRC_TIER_STORE: 's3:/bucket',
       CIRC_TIER_STORE_SIZE: 'much',
       CIRC_TIER_LEASES: 'zookeeper',
       CIRC_TIER_KEY_FILE: '/no/such/file',

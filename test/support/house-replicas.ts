@@ -50,6 +50,7 @@ export class ReplicatedTier implements AsyncDisposable {
         CIRC_TIER_GRPC_LISTEN: `${host}:${this.#port}`,
         CIRC_TIER_HTTP_LISTEN: `${host}:0`,
         CIRC_TIER_STATUS_LISTEN: `${host}:0`,
+        CIRC_TIER_LEASES: 'memory',
         CIRC_TIER_STORE: `file://${join(this.#directory, `tier-${host}`)}`,
         ...env,
       },

@@ -28,6 +28,8 @@ export interface S3Mood {
   readonly silent?: boolean;
   /** `503 SlowDown`, `403 AccessDenied`, `404 NoSuchBucket`, `501 NotImplemented`… instead of an answer. */
   readonly error?: readonly [number, string];
+  /** Does what it is asked for, and breaks the connection instead of an answer. */
+  readonly lost?: boolean;
   /** Breaks the connection after so many bytes of the body, sent or received. */
   readonly cutAfter?: number;
 }
@@ -121,6 +123,8 @@ export class S3Server implements AsyncDisposable {
     response.on('error', () => undefined); // the client went away; 'close' follows
     response.on('close', () => (record.status = response.headersSent ? response.statusCode : 0));
     const mood = this.#moodFor(record);
+    const { socket } = request;
+    if (mood.lost === true) response.end = () => response.destroy();
     try {
       if (mood.silent === true) return;
       if (mood.slowMs !== undefined) await delay(mood.slowMs, undefined, { signal: this.#stop.signal });
@@ -128,7 +132,7 @@ export class S3Server implements AsyncDisposable {
       const error = bucket === BUCKET ? mood.error : ([404, 'NoSuchBucket'] as const);
       answerS3(this.bucket, { ...record, url, body, maxKeys: MAX_KEYS, error, accessKey: ACCESS_KEY }, response, mood);
     } catch {
-      request.socket.destroy();
+      socket.destroy();
     }
   }
 

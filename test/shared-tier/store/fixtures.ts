@@ -7,7 +7,9 @@ import { S3Store, type S3StoreOptions } from '../../../shared-tier/store/s3-stor
 import { MIB, diskStore } from '../../content/fixtures.ts';
 import { s3Server } from '../../support/s3-server.ts';
 
-export interface ReplicaOptions extends Partial<Pick<S3StoreOptions, 'partBytes' | 'capacityBytes' | 'saveEveryMs'>> {
+export interface ReplicaOptions extends Partial<
+  Pick<S3StoreOptions, 'partBytes' | 'capacityBytes' | 'saveEveryMs' | 'isPresigned'>
+> {
   readonly spoolBytes?: number;
 }
 
