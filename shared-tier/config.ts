@@ -152,7 +152,7 @@ export function readTierConfig(env: Env): TierConfig {
 function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, problems: Problems): LeasesConfig {
   const { CIRC_TIER_LEASES: kind, CIRC_TIER_LEASE_DURATION: durationMs, CIRC_POD_NAME: podName } = values;
   if (durationMs < MIN_LEASE_MS) problems.add('CIRC_TIER_LEASE_DURATION', 'expected at least 1s');
-  if (kind === 'memory') return { kind, durationMs };
+  if (kind === 'memory' || problems.has('CIRC_TIER_LEASES')) return { kind: 'memory', durationMs };
   // Replicas read from each other: by signed reads that the reader signs, at the address that the other one tells.
   if (values.CIRC_TIER_KEY_FILE === undefined) {
     problems.add('CIRC_TIER_KEY_FILE', 'expected, with the same bytes for all replicas, when leases are in kubernetes');

@@ -33,7 +33,19 @@ function environment(directory: TmpDir): Record<string, string> {
 }
 
 /** Any text names a directory, or an address of a pod. */
-const ANY_TEXT = new Set(['POD_IP', 'CIRC_AGENT_CACHE_DIR']);
+const ANY_TEXT = new Set([
+  'POD_IP',
+  'CIRC_AGENT_CACHE_DIR',
+  'CIRC_POD_NAME',
+  'CIRC_POD_NAMESPACE',
+  'CIRC_TIER_SPOOL_DIR',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_CA_BUNDLE',
+  'AWS_DEFAULT_REGION',
+  'AWS_REGION',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+]);
 
 const PROGRAMS = [
   { file: 'agent/main.ts', name: 'circ-agent', variables: AGENT_VARIABLES, listener: 'CIRC_AGENT_LISTEN' },

@@ -85,6 +85,7 @@ export class ReplicatedTier implements AsyncDisposable {
       CIRC_AGENT_MIN_FREE: '0%',
       CIRC_AGENT_ADMIT: 'never',
       CIRC_SHARED_TIER: `tier.test:${this.#port}`,
+      CIRC_INSECURE: 'true',
       ...env,
     };
     const agent = await startAgent(readAgentConfig(variables), pino({ level: 'silent' }), {
