@@ -23,10 +23,12 @@ export interface ContentStore {
   /**
    * Begins to take content in. Room for all of it is made first.
    *
+   * @param options.isCopy another process takes the same content into the same store at this moment: where there is such a
+   *   thing, the bytes are left to it
    * @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written; CORRUPT for no bytes under
    *   another digest than that of no bytes
    */
-  ingest(digest: Digest, sizeBytes: number): Promise<Ingest>;
+  ingest(digest: Digest, sizeBytes: number, options?: { readonly isCopy?: boolean }): Promise<Ingest>;
 
   /** Takes in content that is small enough to be in memory. @throws OciError CORRUPT, UNAVAILABLE */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;

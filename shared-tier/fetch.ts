@@ -123,7 +123,7 @@ export class Fetch {
       // Only the caller that began it: the origin's first answer is an answer to that one.
       started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
       const { sizeBytes } = started;
-      const ingest = started.isStored ? undefined : await this.#ingest(sizeBytes);
+      const ingest = started.isStored ? undefined : await this.#ingest(started);
       if (ingest) {
         this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
@@ -143,9 +143,9 @@ export class Fetch {
   }
 
   /** Undefined when the store cannot take it. */
-  async #ingest(sizeBytes: number): Promise<Ingest | undefined> {
+  async #ingest({ sizeBytes, isCopy }: SharedDownload): Promise<Ingest | undefined> {
     try {
-      return await this.#options.store.ingest(this.digest, sizeBytes);
+      return await this.#options.store.ingest(this.digest, sizeBytes, { isCopy });
     } catch (error) {
       const failure = OciError.from(error);
       if (failure.code !== 'UNAVAILABLE') throw failure;
@@ -199,7 +199,8 @@ export class Fetch {
           await download[Symbol.asyncDispose](); // another replica may have a better right
         }
       }
-      await ingest.commit().then(this.#options.committed);
+      await ingest.commit();
+      await this.#options.committed();
       this.#end(undefined);
     } catch (error) {
       if (error === NOBODY_WAITS) return; // the ingest is kept for a while

@@ -42,6 +42,8 @@ export interface OnceQuestion {
 export interface SharedDownload extends StartedDownload, AsyncDisposable {
   /** It was in the store when this replica's turn had come: there is nothing to take in. */
   readonly isStored: boolean;
+  /** Another replica takes the same content into the store. */
+  readonly isCopy: boolean;
   /** Gives the turn back: when the content is committed, or will not be. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -157,6 +159,7 @@ async function begin(turns: Turns, question: OnceQuestion, missing: ByteRange | 
   return {
     sizeBytes,
     isStored: content !== undefined,
+    isCopy: turn.kind === 'held',
     cancel: () => started?.cancel(),
     into: async (ingest) => {
       for (let now = turn, first = started; ; now = await turns.next(), first = undefined) {

@@ -23,6 +23,7 @@ const tools = {
   'containerd-shim-runc-v2': { package: `${CONTAINERD}/containerd-shim-runc-v2`, version: 'v2.4.2' },
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
+  versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },
 } satisfies Record<string, GoTool>;
 
 export type Tool = keyof typeof tools;

@@ -91,7 +91,7 @@ export class S3Store implements ContentStore, AsyncDisposable {
     };
   }
 
-  async ingest(digest: Digest, sizeBytes: number): Promise<Ingest> {
+  async ingest(digest: Digest, sizeBytes: number, options: { readonly isCopy?: boolean } = {}): Promise<Ingest> {
     const { bucket, catalog, spool, capacityBytes, partBytes } = this.#options;
     if (sizeBytes > capacityBytes) throw new OciError('UNAVAILABLE', 'there is no room to store content of this size');
     const spooled = await spool.ingest(digest, sizeBytes);
@@ -101,14 +101,16 @@ export class S3Store implements ContentStore, AsyncDisposable {
         bucket,
         key: keys.blob(digest),
         sizeBytes,
-        read: (range, options) => source.chunks(range, options),
+        read: (range, signal) => source.chunks(range, signal),
         slots: this.#slots,
         ...(partBytes !== undefined && { partBytes }),
       });
+    const isUploaded = options.isCopy !== true && (!entry || catalog.isUnsaved(digest));
     return new S3Ingest({
       spooled,
-      upload: entry && !catalog.isUnsaved(digest) ? undefined : upload,
-      verified: (failure) => this.#added(digest, sizeBytes, failure),
+      upload: isUploaded ? upload : undefined,
+      verified: (failure) =>
+        options.isCopy === true ? this.#copied(digest, sizeBytes) : this.#added(digest, sizeBytes, failure),
     });
   }
 
@@ -227,6 +229,13 @@ export class S3Store implements ContentStore, AsyncDisposable {
   async #gone(digest: Digest): Promise<OciError> {
     await this.delete(digest).catch(this.#report);
     return new OciError('UNAVAILABLE', 'the content has gone; ask again');
+  }
+
+  /** The bucket gets the bytes from another replica, soon; if not, they are saved from here later. */
+  async #copied(digest: Digest, sizeBytes: number): Promise<void> {
+    const { catalog } = this.#options;
+    const entry = await catalog.read(digest).catch(() => undefined);
+    if (!entry) catalog.keep(digest, { sizeBytes, has: [], holds: {} });
   }
 
   async #added(digest: Digest, sizeBytes: number, failure: OciError | undefined): Promise<void> {

@@ -10,6 +10,7 @@ import { type Replica, s3Store } from './fixtures.ts';
 const here = placeOf('org/app');
 const KB = 1_000;
 const SAMPLES = Array.from({ length: 10 }, (_, seed) => sample(10 * KB, seed));
+const FIRST = sample(10 * KB, 0);
 /** So that what is deleted goes in the next round. */
 const NO_GRACE = -ENTRY_LIFE_MS;
 
@@ -69,7 +70,7 @@ describe('the collector', () => {
     const used = digestsOf(SAMPLES.slice(0, 4));
     expect(await it.stored()).toEqual(used.toSorted());
     expect([it.evicted.length, collector.usage]).toEqual([6, { blobs: 4, bytes: 40 * KB }]);
-    const gone = it.evicted[0] ?? missing();
+    const [gone = FIRST.digest] = it.evicted;
     expect([await it.store.stat(gone), await it.records.hasFrom(REGISTRY, gone)]).toEqual([undefined, false]);
     expect(await (await it.another()).store.open(gone)).toBeUndefined();
   });
@@ -89,12 +90,12 @@ describe('the collector', () => {
 
   test('removes the bytes only when nobody can believe any more that they are there', async () => {
     await using it = await filled({ graceMs: 60_000 });
-    await using content = await (await it.another()).store.open(SAMPLES[0]?.digest ?? missing());
+    await using content = await (await it.another()).store.open(FIRST.digest);
     await using patient = it.collectorOn();
     await patient.round();
     await patient.round();
     expect(it.server.bucket.keys('of/a/test/v1/blobs/')).toHaveLength(10);
-    expect((await read(content)).equals(SAMPLES[0]?.bytes ?? missing())).toBe(true);
+    expect((await read(content)).equals(FIRST.bytes)).toBe(true);
 
     await using quick = it.collectorOn(it, { graceMs: NO_GRACE });
     await quick.round();
@@ -106,7 +107,7 @@ describe('the collector', () => {
 
   test('keeps what has come again since it was deleted', async () => {
     await using it = await filled({ capacityBytes: 100 * KB });
-    const { digest, bytes } = SAMPLES[0] ?? missing();
+    const { digest, bytes } = FIRST;
     await it.store.delete(digest);
     await it.store.put(digest, bytes);
     await using collector = it.collectorOn();
@@ -195,8 +196,4 @@ async function digestsIn(store: { list(): AsyncIterable<{ digest: Digest }> }): 
 
 function fail(error: unknown): void {
   throw error;
-}
-
-function missing(): never {
-  throw new Error('what this test needs is not there');
 }
