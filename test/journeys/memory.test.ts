@@ -27,6 +27,7 @@ describe('the memory of the programs', () => {
         CIRC_TIER_HTTP_LISTEN: anywhere,
         CIRC_TIER_STATUS_LISTEN: anywhere,
         CIRC_TIER_STORE: `file://${join(directory.path, 'tier')}`,
+        CIRC_TIER_LEASES: 'memory',
         CIRC_ORIGINS: origins,
       },
     });

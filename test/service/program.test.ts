@@ -28,6 +28,7 @@ function environment(directory: TmpDir): Record<string, string> {
     CIRC_AGENT_CACHE_DIR: join(directory.path, 'agent'),
     CIRC_AGENT_MIN_FREE: '0%',
     CIRC_TIER_STORE: `file://${join(directory.path, 'tier')}`,
+    CIRC_TIER_LEASES: 'memory',
   };
 }
 

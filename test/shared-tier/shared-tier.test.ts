@@ -20,6 +20,7 @@ async function tierOver(directory: string, origin: { url: string }, storeBytes: 
     CIRC_TIER_HTTP_LISTEN: anywhere,
     CIRC_TIER_STATUS_LISTEN: anywhere,
     CIRC_TIER_STORE: `file://${directory}`,
+    CIRC_TIER_LEASES: 'memory',
   });
   const origins = parseOriginsFile(JSON.stringify({ registries: { [REGISTRY]: { endpoint: origin.url } } }));
   return await startSharedTier({ ...config, origins, storeBytes }, pino({ level: 'silent' }));
@@ -63,6 +64,7 @@ test('a tier that cannot listen frees what it had begun with', async () => {
     CIRC_TIER_HTTP_LISTEN: formatAddress(first.http),
     CIRC_TIER_STATUS_LISTEN: '127.0.0.1:0',
     CIRC_TIER_STORE: `file://${directory.path}/other`,
+    CIRC_TIER_LEASES: 'memory',
   });
   await expect(startSharedTier(config, pino({ level: 'silent' }))).rejects.toMatchObject({ code: 'EADDRINUSE' });
 });

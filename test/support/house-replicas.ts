@@ -51,6 +51,7 @@ export class ReplicatedTier implements AsyncDisposable {
         CIRC_TIER_HTTP_LISTEN: `${host}:0`,
         CIRC_TIER_STATUS_LISTEN: `${host}:0`,
         CIRC_TIER_STORE: `file://${join(this.#directory, `tier-${host}`)}`,
+        CIRC_TIER_LEASES: 'memory',
         ...env,
       },
     });
