@@ -36,8 +36,6 @@ function environment(directory: TmpDir): Record<string, string> {
 const ANY_TEXT = new Set([
   'POD_IP',
   'CIRC_AGENT_CACHE_DIR',
-  'CIRC_POD_NAME',
-  'CIRC_POD_NAMESPACE',
   'CIRC_TIER_SPOOL_DIR',
   'AWS_ACCESS_KEY_ID',
   'AWS_CA_BUNDLE',
