@@ -82,6 +82,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     registers,
   });
   const seldom = new Seldom();
+  const tierFailed = (error: unknown): void => {
+    const distrust = distrustIn(error);
+    if (!distrust) return; // it is away: the requests say so
+    distrusts.inc({ kind: distrust.kind });
+    seldom.happened(`${distrust.kind}: ${distrust.reason}`, (times) => {
+      const facts = { ...distrust, times };
+      log.warn(facts, 'no trust between this agent and the shared tier: it counts as away, pulls go to the origins');
+    });
+  };
 
   return {
     evicted: (digest, reason) => {
@@ -107,20 +116,13 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     },
     replicas: {
       changed: (address, state, reason) => {
+        tierFailed(reason);
         const level = state === 'failed' ? 'warn' : 'info';
         log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
       },
       lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
       failedOver: (what) => failovers.inc({ what }),
     },
-    tierFailed: (error) => {
-      const distrust = distrustIn(error);
-      if (!distrust) return; // it is away: the requests say so
-      distrusts.inc({ kind: distrust.kind });
-      seldom.happened(`${distrust.kind}: ${distrust.reason}`, (times) => {
-        const facts = { ...distrust, times };
-        log.warn(facts, 'no trust between this agent and the shared tier: it counts as away, pulls go to the origins');
-      });
-    },
+    tierFailed,
   };
 }

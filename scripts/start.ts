@@ -14,6 +14,7 @@ const EMBEDDED = {
   CIRC_TIER_HTTP_LISTEN: '127.0.0.1:5061',
   CIRC_TIER_STATUS_LISTEN: '127.0.0.1:5062',
   CIRC_TIER_STORE: 'file://./.circ/tier',
+  CIRC_TIER_LEASES: 'memory',
 };
 
 process.exitCode = await runProgram(

@@ -74,6 +74,11 @@ export class Problems {
     if (!this.#lines.has(name)) this.#lines.set(name, `${name}: ${problem}`);
   }
 
+  /** Is something wrong with it already? Then nothing that follows from its default is worth telling. */
+  has(name: string): boolean {
+    return this.#lines.has(name);
+  }
+
   /** Runs a part of the configuration's reading; what it finds wrong is added, and undefined returned. */
   attempt<T>(name: string, read: () => T): T | undefined {
     try {

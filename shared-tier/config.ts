@@ -61,12 +61,12 @@ export const TIER_VARIABLES = {
   CIRC_TIER_STORE_SIZE: variable('bound of the cache', '200GiB', parseSize),
   CIRC_TIER_LEASES: variable(
     'where singleflight leases live: kubernetes, or memory (one replica)',
-    'memory',
+    'kubernetes',
     oneOf('kubernetes', 'memory'),
   ),
   CIRC_TIER_LEASE_DURATION: variable('how long a replica that has gone keeps others waiting', '15s', parseDuration),
-  CIRC_POD_NAMESPACE: optional('namespace of the leases; in a pod, its own', parseText),
-  CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseText),
+  CIRC_POD_NAMESPACE: optional('namespace of the leases; in a pod, its own', parseName),
+  CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseName),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
   CIRC_TIER_SPOOL_DIR: optional('with s3://: content on its way, and hot content; /var/lib/circ/spool', parseText),
@@ -152,7 +152,7 @@ export function readTierConfig(env: Env): TierConfig {
 function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, problems: Problems): LeasesConfig {
   const { CIRC_TIER_LEASES: kind, CIRC_TIER_LEASE_DURATION: durationMs, CIRC_POD_NAME: podName } = values;
   if (durationMs < MIN_LEASE_MS) problems.add('CIRC_TIER_LEASE_DURATION', 'expected at least 1s');
-  if (kind === 'memory') return { kind, durationMs };
+  if (kind === 'memory' || problems.has('CIRC_TIER_LEASES')) return { kind: 'memory', durationMs };
   // Replicas read from each other: by signed reads that the reader signs, at the address that the other one tells.
   if (values.CIRC_TIER_KEY_FILE === undefined) {
     problems.add('CIRC_TIER_KEY_FILE', 'expected, with the same bytes for all replicas, when leases are in kubernetes');
@@ -202,4 +202,10 @@ function securityOf(
     problems.add('CIRC_TIER_CLIENTS', 'mtls needs CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE and CIRC_TLS_CA_FILE');
   }
   return { tls, clients };
+}
+
+/** Of an object in Kubernetes: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ */
+function parseName(text: string): string {
+  if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(text)) throw new Error('a name such as circ-0');
+  return text;
 }

@@ -128,7 +128,10 @@ export class Fetch {
         this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
       }
-      if (started.isStored) this.#end(undefined);
+      if (started.isStored) {
+        await this.#options.committed(); // by another, and the origin has said yes to this caller too
+        this.#end(undefined);
+      }
       await abandon(started, slot); // each reader asks for itself, the origin or the store
       return { sizeBytes };
     } catch (error) {

@@ -237,8 +237,10 @@ export class Images {
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
   async #rightEnd(visit: Visit, digest: Digest): Promise<number> {
-    const isHeld = (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
-    return Math.max(visit.objectEnd(digest), isHeld ? visit.repositoryEnd : 0);
+    const { repositoryEnd } = visit;
+    // Without a grant nothing is looked up: that takes longer for what is there, and the origin has not been asked yet.
+    const isHeld = repositoryEnd > 0 && (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
+    return Math.max(visit.objectEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
   /** @returns the blob's size, and until when the yes holds; 0: for this question only */

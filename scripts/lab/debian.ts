@@ -8,6 +8,7 @@ const programs: Readonly<Record<string, string>> = {
   tc: 'iproute2',
   curl: 'curl',
   openssl: 'openssl',
+  runc: 'runc',
   'update-ca-certificates': 'ca-certificates',
 };
 

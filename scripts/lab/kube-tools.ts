@@ -16,6 +16,7 @@ const tools = {
     package: 'k8s.io/kubernetes/cmd/kube-apiserver',
     version: KUBERNETES,
   },
+  kubelet: { module: 'k8s.io/kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', version: KUBERNETES },
 } as const;
 
 export type KubeTool = keyof typeof tools;

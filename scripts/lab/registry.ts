@@ -26,6 +26,8 @@ export interface RegistryOptions {
   readonly logFile: string;
   /** Refuses pushes and deletions. */
   readonly readOnly?: boolean;
+  /** Asks everybody for one of these, a line each: `user:bcrypt`. */
+  readonly htpasswd?: string;
 }
 
 const PORT = 5000;
@@ -60,6 +62,8 @@ export class Registry implements AsyncDisposable {
 /** Starts a registry on port 5000 of a namespace and waits until it answers. */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
   const { namespace, storage, directory, logFile } = options;
+  const passwords = join(directory, 'htpasswd');
+  await writeFile(passwords, options.htpasswd ?? '');
   const configuration = {
     version: '0.1',
     log: { level: 'error', accesslog: { disabled: false } },
@@ -69,6 +73,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
       maintenance: { uploadpurging: { enabled: false }, readonly: { enabled: options.readOnly ?? false } },
     },
     http: { addr: `0.0.0.0:${PORT}`, secret: 'of one lab' },
+    ...(options.htpasswd !== undefined && { auth: { htpasswd: { realm: 'lab', path: passwords } } }),
   };
   const file = join(directory, 'registry.json');
   // The registry reads YAML, and JSON is YAML.
@@ -80,7 +85,10 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   });
   const registry = new Registry(`${namespace.address}:${PORT}`, daemon);
   try {
-    await daemon.until('answering', async () => (await get(namespace, `http://127.0.0.1:${PORT}/v2/`)).status === 200);
+    const expected = options.htpasswd === undefined ? 200 : 401;
+    await daemon.until('answering', async () => {
+      return (await get(namespace, `http://127.0.0.1:${PORT}/v2/`)).status === expected;
+    });
   } catch (error) {
     await registry[Symbol.asyncDispose]();
     throw error;

@@ -20,6 +20,7 @@ const tools = {
   registry: { package: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
   containerd: { package: `${CONTAINERD}/containerd`, version: 'v2.4.2', tags: CONTAINERD_TAGS },
   ctr: { package: `${CONTAINERD}/ctr`, version: 'v2.4.2', tags: CONTAINERD_TAGS },
+  'containerd-shim-runc-v2': { package: `${CONTAINERD}/containerd-shim-runc-v2`, version: 'v2.4.2' },
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },

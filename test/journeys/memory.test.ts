@@ -26,6 +26,7 @@ describe('the memory of the programs', () => {
         CIRC_TIER_GRPC_LISTEN: anywhere,
         CIRC_TIER_HTTP_LISTEN: anywhere,
         CIRC_TIER_STATUS_LISTEN: anywhere,
+        CIRC_TIER_LEASES: 'memory',
         CIRC_TIER_STORE: `file://${join(directory.path, 'tier')}`,
         CIRC_ORIGINS: origins,
       },

@@ -28,11 +28,22 @@ function environment(directory: TmpDir): Record<string, string> {
     CIRC_AGENT_CACHE_DIR: join(directory.path, 'agent'),
     CIRC_AGENT_MIN_FREE: '0%',
     CIRC_TIER_STORE: `file://${join(directory.path, 'tier')}`,
+    CIRC_TIER_LEASES: 'memory',
   };
 }
 
 /** Any text names a directory, or an address of a pod. */
-const ANY_TEXT = new Set(['POD_IP', 'CIRC_AGENT_CACHE_DIR']);
+const ANY_TEXT = new Set([
+  'POD_IP',
+  'CIRC_AGENT_CACHE_DIR',
+  'CIRC_TIER_SPOOL_DIR',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_CA_BUNDLE',
+  'AWS_DEFAULT_REGION',
+  'AWS_REGION',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+]);
 
 const PROGRAMS = [
   { file: 'agent/main.ts', name: 'circ-agent', variables: AGENT_VARIABLES, listener: 'CIRC_AGENT_LISTEN' },

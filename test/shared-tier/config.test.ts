@@ -6,11 +6,13 @@ import { readTierConfig } from '../../shared-tier/config.ts';
 import { CertificateVolume, TestCa } from '../support/certificates.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
-const LOOPBACK = { CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0' };
+/** One replica, so that a test says itself what leases in Kubernetes need. */
+const ALONE = { CIRC_TIER_LEASES: 'memory' };
+const LOOPBACK = { ...ALONE, CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0' };
 
 function problemsOf(env: Record<string, string>): readonly string[] {
   try {
-    readTierConfig(env);
+    readTierConfig({ ...ALONE, ...env });
     return [];
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
@@ -36,6 +38,10 @@ describe('the configuration of the shared tier', () => {
     });
   });
 
+  test('has leases in Kubernetes unless it is told otherwise, and says what they need', () => {
+    expect(names({ ...LOOPBACK, CIRC_TIER_LEASES: '' })).toEqual(['CIRC_TIER_KEY_FILE', 'CIRC_POD_NAMESPACE']);
+  });
+
   test('is refused with every mistake at once', () => {
     const problems = problemsOf({
       CIRC_TIER_GRPC_LISTEN: 'nonsense',
@@ -43,6 +49,8 @@ describe('the configuration of the shared tier', () => {
       CIRC_TIER_STORE: 's3:/bucket',
       CIRC_TIER_STORE_SIZE: 'much',
       CIRC_TIER_LEASES: 'zookeeper',
+      CIRC_POD_NAMESPACE: 'Circ System',
+      CIRC_TIER_ADVERTISE: 'nowhere',
       CIRC_TIER_KEY_FILE: '/no/such/file',
       CIRC_GRANT_TTL: '60',
       CIRC_ORIGINS: '/no/such/origins',
@@ -55,6 +63,8 @@ describe('the configuration of the shared tier', () => {
       'CIRC_INSECURE',
       'CIRC_LOG_LEVEL',
       'CIRC_ORIGINS',
+      'CIRC_POD_NAMESPACE',
+      'CIRC_TIER_ADVERTISE',
       'CIRC_TIER_CLIENTS',
       'CIRC_TIER_GRPC_LISTEN',
       'CIRC_TIER_HTTP_LISTEN',
@@ -108,6 +118,10 @@ describe('the configuration of the shared tier', () => {
     expect(problemsOf({ CIRC_TIER_GRPC_LISTEN: address, CIRC_TIER_HTTP_LISTEN: address })).toEqual([]);
   });
 
+  test('has its leases in Kubernetes unless it is told otherwise', () => {
+    expect(names({ ...LOOPBACK, CIRC_TIER_LEASES: '' })).toEqual(['CIRC_TIER_KEY_FILE', 'CIRC_POD_NAMESPACE']);
+  });
+
   test('of leases in Kubernetes says where they are and who this is', async () => {
     await using dir = await tmpDir();
     const key = join(dir.path, 'key');
@@ -147,13 +161,18 @@ describe('the configuration of the shared tier', () => {
   });
 
   test('derives the advertised address from the pod’s', () => {
-    const env = { CIRC_TIER_GRPC_LISTEN: '127.0.0.1:1', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:7', POD_IP: '10.1.2.3' };
+    const env = {
+      ...ALONE,
+      CIRC_TIER_GRPC_LISTEN: '127.0.0.1:1',
+      CIRC_TIER_HTTP_LISTEN: '127.0.0.1:7',
+      POD_IP: '10.1.2.3',
+    };
     expect(readTierConfig(env).advertise).toEqual({ host: '10.1.2.3', port: 7 });
     expect(readTierConfig({ ...env, CIRC_TIER_ADVERTISE: 'a:9' }).advertise).toEqual({ host: 'a', port: 9 });
   });
 
   describe('of who may call, and over what,', () => {
-    const OPEN = { CIRC_TIER_GRPC_LISTEN: '0.0.0.0:5060', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:5061' };
+    const OPEN = { ...ALONE, CIRC_TIER_GRPC_LISTEN: '0.0.0.0:5060', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:5061' };
     const ca = new TestCa();
 
     async function withFiles() {

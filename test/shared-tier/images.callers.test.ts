@@ -152,6 +152,19 @@ describe('a blob that another repository of the same origin has', () => {
   });
 });
 
+test('a caller without a grant makes nobody look for the content before the origin has said yes', async () => {
+  await using it = await housed();
+  await it.as.resolve('alice');
+  await it.as.locate('alice');
+  await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
+  const looks = (['hasFrom', 'heldAs'] as const).map((name) => vi.spyOn(it.records, name));
+  for (const digest of [layer, it.manifest.digest]) {
+    await failureOf(it.as.locate('eve', { digest }));
+    await failureOf(it.as.resolve('eve', { reference: refOf(digest) }));
+  }
+  expect(looks.map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
+});
+
 test('a question about a manifest as a blob is asked of the origin before anything is told', async () => {
   await using it = await housed();
   await it.as.resolve('alice');

@@ -173,7 +173,10 @@ describe('a turn', () => {
     await read(replica);
     await vi.waitFor(() => expect(replica.ended).toHaveLength(1));
     const before = gets(them).length;
-    await opened(replica);
+    const other = placeOf('org/other');
+    await them.origin.addBlob(other.repository, blob);
+    await opened(replica, other);
+    expect(await replica.records.heldAs(other, digest)).toBe('application/octet-stream');
     expect([gets(them).length, replica.fetches.count]).toEqual([before, 0]);
     await using content = await replica.images.read(here, digest);
     expect((await bytesOf(content)).equals(bytes)).toBe(true);

@@ -19,6 +19,7 @@ async function tierOver(directory: string, origin: { url: string }, storeBytes: 
     CIRC_TIER_GRPC_LISTEN: anywhere,
     CIRC_TIER_HTTP_LISTEN: anywhere,
     CIRC_TIER_STATUS_LISTEN: anywhere,
+    CIRC_TIER_LEASES: 'memory',
     CIRC_TIER_STORE: `file://${directory}`,
     CIRC_TIER_STORE_SIZE: `${storeBytes}`,
   });
@@ -63,6 +64,7 @@ test('a tier that cannot listen frees what it had begun with', async () => {
     CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0',
     CIRC_TIER_HTTP_LISTEN: formatAddress(first.http),
     CIRC_TIER_STATUS_LISTEN: '127.0.0.1:0',
+    CIRC_TIER_LEASES: 'memory',
     CIRC_TIER_STORE: `file://${directory.path}/other`,
   });
   await expect(startSharedTier(config, pino({ level: 'silent' }))).rejects.toMatchObject({ code: 'EADDRINUSE' });

@@ -50,6 +50,7 @@ export class ReplicatedTier implements AsyncDisposable {
         CIRC_TIER_GRPC_LISTEN: `${host}:${this.#port}`,
         CIRC_TIER_HTTP_LISTEN: `${host}:0`,
         CIRC_TIER_STATUS_LISTEN: `${host}:0`,
+        CIRC_TIER_LEASES: 'memory',
         CIRC_TIER_STORE: `file://${join(this.#directory, `tier-${host}`)}`,
         ...env,
       },
@@ -84,6 +85,7 @@ export class ReplicatedTier implements AsyncDisposable {
       CIRC_AGENT_MIN_FREE: '0%',
       CIRC_AGENT_ADMIT: 'never',
       CIRC_SHARED_TIER: `tier.test:${this.#port}`,
+      CIRC_INSECURE: 'true',
       ...env,
     };
     const agent = await startAgent(readAgentConfig(variables), pino({ level: 'silent' }), {

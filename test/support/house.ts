@@ -75,6 +75,7 @@ export class House implements AsyncDisposable {
       CIRC_TIER_GRPC_LISTEN: ANYWHERE,
       CIRC_TIER_HTTP_LISTEN: ANYWHERE,
       CIRC_TIER_STATUS_LISTEN: ANYWHERE,
+      CIRC_TIER_LEASES: 'memory',
       CIRC_TIER_STORE: `file://${this.tierDirectory}`,
       ...tier,
     };

@@ -6,7 +6,11 @@ import { readTierConfig } from '../../../shared-tier/config.ts';
 import { parseStore } from '../../../shared-tier/store/store-config.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
-const LOOPBACK = { CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0', CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0' };
+const LOOPBACK = {
+  CIRC_TIER_GRPC_LISTEN: '127.0.0.1:0',
+  CIRC_TIER_HTTP_LISTEN: '127.0.0.1:0',
+  CIRC_TIER_LEASES: 'memory',
+};
 const KEYS = { AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
 
 function storeOf(env: Record<string, string>) {

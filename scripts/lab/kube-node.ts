@@ -1,0 +1,248 @@
+import { copyFile, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Daemon } from './daemon.ts';
+import type { KubeApi } from './kube-api.ts';
+import { kubeToolPath } from './kube-tools.ts';
+import type { Namespace } from './network.ts';
+import { exists } from './paths.ts';
+import type { SandboxImage } from './sandbox-image.ts';
+import { toolPath } from './tools.ts';
+
+export interface KubeNodeOptions {
+  readonly namespace: Namespace;
+  readonly kube: KubeApi;
+  /** Everything it writes lies below. */
+  readonly directory: string;
+  readonly logs: string;
+  /** Of the pods’ sandboxes. */
+  readonly sandbox: SandboxImage;
+}
+
+/**
+ * Makes the namespaces a machine of its own: proc and sys of its own, nothing of other machines under /run and in what
+ * kubelet writes to fixed paths, and kernel settings that kubelet may write without changing those of the real machine.
+ */
+const BOOT = `
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+mkdir -p "$1/cgroup"
+mount --rbind /sys/fs/cgroup "$1/cgroup"
+mount -t sysfs sysfs /sys
+mount --rbind "$1/cgroup" /sys/fs/cgroup
+umount -l "$1/cgroup"
+for directory in /run /var/log /var/lib; do mount -t tmpfs -o mode=755 tmpfs $directory; done
+for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \\
+    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+  file="$1/$(echo "\${setting%=*}" | tr / _)"
+  echo "\${setting#*=}" >"$file"
+  mount --bind "$file" "/proc/sys/\${setting%=*}"
+done
+mount --make-rshared /
+touch "$1/booted"
+# Reaps what is left to it.
+while true; do sleep 1; done
+`;
+
+const OWN_NAMESPACES = ['unshare', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child=KILL', '--'];
+
+/** A node of a cluster: kubelet, containerd with the CRI, runc. Its pods use the node's own network. */
+export class KubeNode implements AsyncDisposable {
+  readonly name: string;
+  readonly #directory: string;
+  readonly #init: Daemon;
+  readonly #daemons: Daemon[] = [];
+
+  private constructor(name: string, directory: string, init: Daemon) {
+    this.name = name;
+    this.#directory = directory;
+    this.#init = init;
+  }
+
+  static async start(options: KubeNodeOptions): Promise<KubeNode> {
+    const { namespace, kube, directory, logs, sandbox } = options;
+    const { name } = namespace;
+    for (const part of ['certs.d', 'boot', 'cni']) await mkdir(join(directory, part), { recursive: true });
+    const init = await Daemon.start({
+      argv: namespace.command([...OWN_NAMESPACES, 'bash', '-c', BOOT, 'boot', join(directory, 'boot')]),
+      logFile: join(logs, `${name}-boot.log`),
+    });
+    const node = new KubeNode(name, directory, init);
+    try {
+      await init.until('booted', async () => (await readdir(join(directory, 'boot'))).includes('booted'));
+      await node.#startContainerd(logs, sandbox);
+      await node.#startKubelet(kube, namespace.address, logs);
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
+    return node;
+  }
+
+  /** Writes the hosts.toml of all registries. */
+  async configureHosts(toml: string): Promise<void> {
+    await mkdir(join(this.#directory, 'certs.d/_default'), { recursive: true });
+    await writeFile(join(this.#directory, 'certs.d/_default/hosts.toml'), toml);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A power cut: the kernel ends everything in the namespace, and then the programs outside that stand for it.
+    await this.#init.stop('SIGKILL');
+    for (const daemon of this.#daemons) await daemon.stop('SIGKILL');
+    await removeCgroups(cgroupOf(this.name));
+  }
+
+  async #startContainerd(logs: string, sandbox: KubeNodeOptions['sandbox']): Promise<void> {
+    const file = join(this.#directory, 'containerd.toml');
+    await writeFile(file, containerdConfiguration(this.#directory, sandbox.reference));
+    const socket = join(this.#directory, 'containerd.sock');
+    const ctr = [toolPath('ctr'), '--address', socket, '--namespace', 'k8s.io'];
+    const daemon = await this.#start('containerd', [toolPath('containerd'), '--config', file], logs);
+    await daemon.until('answering', async () => {
+      const asked = await this.#start('ctr', [...ctr, 'images', 'import', sandbox.file], logs);
+      return (await asked.ended).code === 0;
+    });
+  }
+
+  async #startKubelet(kube: KubeApi, address: string, logs: string): Promise<void> {
+    const { name } = this;
+    const pair = await kube.pki.issue(name, `/O=system:nodes/CN=system:node:${name}`, `DNS:${name},IP:${address}`);
+    const [kubeconfig, file] = [join(this.#directory, 'kubeconfig'), join(this.#directory, 'kubelet.yaml')];
+    await writeFile(kubeconfig, await kube.pki.kubeconfig(kube.url, pair), { mode: 0o600 });
+    for (const [from, to] of [
+      [pair.certFile, 'kubelet.crt'],
+      [pair.keyFile, 'kubelet.key'],
+      [kube.pki.caFile, 'ca.crt'],
+    ] as const) {
+      await copyFile(from, join(this.#directory, to));
+    }
+    const cgroup = cgroupOf(name);
+    await makeCgroups(cgroup);
+    // kubelet reads YAML, and JSON is YAML.
+    await writeFile(file, JSON.stringify(kubeletConfiguration(this.#directory, cgroup)));
+    const flags = [`--root-dir=${join(this.#directory, 'kubelet')}`, `--hostname-override=${name}`];
+    const argv = [kubeToolPath('kubelet'), `--config=${file}`, `--kubeconfig=${kubeconfig}`, ...flags];
+    const daemon = await this.#start('kubelet', [...argv, `--node-ip=${address}`], logs);
+    await daemon.until('registered', async () => {
+      await kube.get(`/api/v1/nodes/${name}`);
+      return true;
+    });
+  }
+
+  /** Runs a program on the node. */
+  async #start(program: string, argv: readonly string[], logs: string): Promise<Daemon> {
+    const children = await readFile(`/proc/${this.#init.pid}/task/${this.#init.pid}/children`, 'utf8');
+    const enter = ['nsenter', '-t', children.trim(), '-n', '-m', '-p', '-u', '-i', '--'];
+    const daemon = await Daemon.start({
+      argv: [...enter, ...argv],
+      logFile: join(logs, `${this.name}-${program}.log`),
+      env: { PATH: process.env['PATH'] },
+    });
+    this.#daemons.push(daemon);
+    return daemon;
+  }
+}
+
+function containerdConfiguration(directory: string, sandbox: string): string {
+  return `version = 3
+root = "${directory}/containerd"
+state = "/run/containerd"
+disabled_plugins = [
+  "io.containerd.nri.v1.nri",
+  "io.containerd.internal.v1.tracing",
+  "io.containerd.tracing.processor.v1.otlp",
+]
+[grpc]
+address = "${directory}/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+path = "${directory}/opt"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "${sandbox}"
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "${directory}/certs.d"
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true # not every machine lets root raise its priority
+[plugins."io.containerd.cri.v1.runtime".cni]
+conf_dir = "${directory}/cni"
+[plugins."io.containerd.cri.v1.runtime".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+runtime_path = "${toolPath('containerd-shim-runc-v2')}"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+SystemdCgroup = false
+`;
+}
+
+/** https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/ */
+function kubeletConfiguration(directory: string, cgroup: string): object {
+  const never = [
+    'memory.available',
+    'nodefs.available',
+    'imagefs.available',
+    'nodefs.inodesFree',
+    'imagefs.inodesFree',
+  ];
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    containerRuntimeEndpoint: `unix://${directory}/containerd.sock`,
+    podLogsDir: join(directory, 'pod-logs'),
+    tlsCertFile: join(directory, 'kubelet.crt'),
+    tlsPrivateKeyFile: join(directory, 'kubelet.key'),
+    authentication: { anonymous: { enabled: false }, x509: { clientCAFile: join(directory, 'ca.crt') } },
+    failCgroupV1: false,
+    cgroupDriver: 'cgroupfs',
+    cgroupRoot: cgroup,
+    enforceNodeAllocatable: [],
+    oomScoreAdj: 0,
+    makeIPTablesUtilChains: false,
+    failSwapOn: false,
+    // How full the machine is must not decide a test.
+    evictionHard: Object.fromEntries(never.map((signal) => [signal, '0%'])),
+    imageGCHighThresholdPercent: 100,
+    imageGCLowThresholdPercent: 99,
+    resolvConf: '',
+  };
+}
+
+function cgroupOf(name: string): string {
+  return `/circ-e2e-${process.pid}-${name}`;
+}
+
+const CGROUPS = '/sys/fs/cgroup';
+
+/** The node's own cgroup in each hierarchy; on machines with one hierarchy (v2) kubelet makes it itself. */
+async function makeCgroups(cgroup: string): Promise<void> {
+  for (const hierarchy of await hierarchies()) {
+    const [own, parent] = [join(CGROUPS, hierarchy, cgroup), join(CGROUPS, hierarchy)];
+    await mkdir(own, { recursive: true });
+    if (hierarchy !== 'cpuset') continue;
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) await copyFile(join(parent, file), join(own, file));
+  }
+}
+
+async function removeCgroups(cgroup: string): Promise<void> {
+  // What was in them is killed, and takes a moment to end.
+  for (const end = performance.now() + 5_000; performance.now() < end; await sleep(50)) {
+    const left = [];
+    for (const hierarchy of ['', ...(await hierarchies())]) {
+      const own = join(CGROUPS, hierarchy, cgroup);
+      if (!(await exists(own))) continue;
+      const below = await readdir(own, { recursive: true, withFileTypes: true });
+      const groups = below.filter((entry) => entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
+      left.push(own, ...groups);
+    }
+    if (left.length === 0) return;
+    const deepestFirst = left.toSorted((a, b) => b.length - a.length);
+    for (const group of deepestFirst) await rmdir(group).catch(() => undefined);
+  }
+  throw new Error(`processes in ${cgroup} do not end`);
+}
+
+async function hierarchies(): Promise<string[]> {
+  const entries = await readdir(CGROUPS, { withFileTypes: true });
+  const isOne = entries.some(({ name }) => name === 'cgroup.controllers');
+  return isOne ? [] : entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
