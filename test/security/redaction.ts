@@ -51,9 +51,17 @@ export async function leaksBelow(directory: string, marks: readonly Mark[]): Pro
   for (const entry of entries) {
     const path = join(entry.parentPath, entry.name);
     leaks.push(...leaksIn(`the name ${path}`, Buffer.from(path), marks));
-    if (entry.isFile()) leaks.push(...leaksIn(path, await readFile(path), marks));
+    if (entry.isFile()) leaks.push(...leaksIn(path, await readOrGone(path), marks));
   }
   return leaks;
+}
+
+/** Content on its way in is renamed, or removed, while the directory is searched: then its new name is searched, or nobody can. */
+async function readOrGone(path: string): Promise<Buffer> {
+  return await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  });
 }
 
 /** Searches all that a house has written: its log, its metrics, its directories. */
