@@ -87,9 +87,11 @@ export class AgentSource implements OciSource {
     }
     const located = await relay.locate(reader, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    // The node may have these bytes of another registry: they are this one's as well once the tier has had them from it.
+    // The node may have these bytes of another registry: they are this one's as well once they have come from it, to the
+    // tier or (what the tier has no room for) to this node.
     const isCommitted = !located.fromOrigin;
-    const stored = isCommitted ? await this.#openStored(digest) : undefined;
+    const isThis = isCommitted || fills.hasDelivered(request.registry, digest);
+    const stored = isThis ? await this.#openStored(digest) : undefined;
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;

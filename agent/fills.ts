@@ -1,6 +1,8 @@
+import { LRUCache } from 'lru-cache';
 import type { Content, ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
+import type { Registry } from '../oci/reference.ts';
 import type { Relay, RelayedBlob } from './relay.ts';
 
 export interface FillsOptions {
@@ -9,6 +11,7 @@ export interface FillsOptions {
   readonly failed: (digest: Digest, error: OciError) => void;
 }
 
+const MAX_DELIVERED = 100_000;
 /** A reader this far ahead of a fill is served sooner by the tier itself. */
 const AHEAD_BYTES = 8 * 1024 * 1024;
 
@@ -18,14 +21,21 @@ export class Fills implements AsyncDisposable {
   readonly #filling = new Map<string, Promise<Ingest>>();
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  /** What registries have delivered whole to this node. */
+  readonly #delivered = new LRUCache<string, true>({ max: MAX_DELIVERED });
 
   constructor(options: FillsOptions) {
     this.#options = options;
   }
 
+  /** Has the node had all bytes of the blob from this very registry? It may have lost its copy since. */
+  hasDelivered(registry: Registry, digest: Digest): boolean {
+    return this.#delivered.has(keyOf(registry, digest));
+  }
+
   /** A reader of the running fill, if it will come to this position soon. */
   async follow(blob: RelayedBlob, position: number): Promise<Content | undefined> {
-    const ingest = await this.#filling.get(keyOf(blob))?.catch(() => undefined);
+    const ingest = await this.#filling.get(keyOf(blob.caller.registry, blob.digest))?.catch(() => undefined);
     if (!ingest || ingest.gaps({ start: 0, end: position }).some(({ start }) => position - start > AHEAD_BYTES)) {
       return undefined;
     }
@@ -39,7 +49,7 @@ export class Fills implements AsyncDisposable {
   /** Begins to copy the blob, unless that runs already. Goes on though its readers leave: it is the node's copy. */
   start(blob: RelayedBlob): void {
     const { digest, located } = blob;
-    const key = keyOf(blob);
+    const key = keyOf(blob.caller.registry, digest);
     if (this.#filling.has(key)) return;
     const opened = this.#options.store.ingest(digest, located.sizeBytes);
     this.#filling.set(key, opened);
@@ -74,6 +84,7 @@ export class Fills implements AsyncDisposable {
         position += bytes.length;
       }
       await ingest.commit();
+      this.#delivered.set(keyOf(blob.caller.registry, blob.digest), true);
     } catch (error) {
       ingest.abort(error);
       throw error;
@@ -82,6 +93,6 @@ export class Fills implements AsyncDisposable {
 }
 
 /** Of another registry the same blob may turn out to be missing, or wrong: its readers do not follow this one's copy. */
-function keyOf({ caller, digest }: RelayedBlob): string {
-  return `${caller.registry} ${digest}`;
+function keyOf(registry: Registry, digest: Digest): string {
+  return `${registry} ${digest}`;
 }
