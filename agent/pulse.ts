@@ -9,11 +9,11 @@ export interface PulseOptions {
   readonly tickMs?: number;
 }
 
-/** All in ticks: a sign of life is due within 0.9 s, and a peer that gives one is asked once a second at most. */
+/** All in ticks: a sign of life is due within 0.8 s, and a peer that gives one is asked once a second at most. */
 const TICK_MS = 100;
 const ASK_AT = 2;
 const SUSPECT_AT = 4;
-const SILENT_AT = 9;
+const SILENT_AT = 8;
 const REST_TICKS = 10;
 
 /**
