@@ -6,10 +6,12 @@ import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { DiskIngest } from './disk-ingest.ts';
+import { DiskSpool } from './disk-spool.ts';
 import type { Hasher } from './hasher.ts';
 import { Layout } from './layout.ts';
 import { readChunks } from './read-chunks.ts';
 import { scanBlobs } from './scan.ts';
+import type { Spool, Spools } from './spool.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
 
 export type EvictionReason = 'size' | 'free-space' | 'damaged' | 'deleted';
@@ -35,7 +37,7 @@ interface Entry {
 const TOUCH_EVERY_MS = 60_000;
 
 /** A content store in a directory. The directory is the truth: the index is rebuilt from it at start. */
-export class DiskStore implements ContentStore {
+export class DiskStore implements ContentStore, Spools {
   readonly layout: Layout;
   readonly #options: DiskStoreOptions;
   /** lru-cache keeps the order only; what goes, and when, is decided here, because open content must stay. */
@@ -134,6 +136,24 @@ export class DiskStore implements ContentStore {
         this.#unwrittenBytes -= sizeBytes - writtenBytes;
         this.#remove(path);
       },
+    });
+  }
+
+  async spool(): Promise<Spool> {
+    const path = this.layout.temporary();
+    return await DiskSpool.open({
+      ...this.#options,
+      path,
+      reserve: (bytes) => this.#reserve(bytes),
+      giveBack: (bytes, unwrittenBytes) => {
+        this.#reservedBytes -= bytes;
+        this.#unwrittenBytes -= unwrittenBytes;
+      },
+      written: (bytes) => {
+        this.#unwrittenBytes -= bytes;
+      },
+      publish: (digest, sizeBytes) => this.#publish(path, digest, { sizeBytes, readers: 0, touchedAtMs: Date.now() }),
+      remove: () => this.#remove(path),
     });
   }
 

@@ -16,22 +16,35 @@ export interface OciServerOptions {
    * only then. Absent: always 200, because the Docker daemon gives up a mirror that challenges there.
    */
   readonly challenge?: string;
+  /** Answers requests of endpoints that only this program has; false: it was none of those, and the server's own turn. */
+  readonly further?: (raw: IncomingMessage, exchange: Exchange) => Promise<boolean>;
   /** One call a request. Must not throw. */
   readonly report: (report: RequestReport) => void;
 }
 
 /** A connection that takes or gives no byte for this long is closed: it would hold buffers for ever. */
 const IDLE_MS = 60_000;
+const REQUEST_MS = 30_000;
+/** A body that nobody reads is waited for this long, so that its client gets to read the answer. */
+const LINGER_MS = 5_000;
 
-/** The read side of the distribution API over a source. */
-export function createOciServer({ source: slow, names, challenge, report }: OciServerOptions): FastifyInstance {
+/** The read side of the distribution API over a source, and what a program has besides. */
+export function createOciServer({
+  source: slow,
+  names,
+  challenge,
+  further,
+  report,
+}: OciServerOptions): FastifyInstance {
   const source = inTime(slow);
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
     connectionTimeout: IDLE_MS,
     keepAliveTimeout: IDLE_MS,
-    requestTimeout: 30_000, // for the request's own bytes
+    // For the request's own bytes. Bodies may take any time; how slow they may be is for who reads them to say.
+    requestTimeout: further ? 0 : REQUEST_MS,
+    http: { headersTimeout: REQUEST_MS },
     forceCloseConnections: true,
     return503OnClosing: false,
     frameworkErrors: (_error, request, reply) => void handle(request, reply), // paths that cannot be decoded
@@ -50,6 +63,7 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
   const serve = async (raw: IncomingMessage, response: ServerResponse): Promise<void> => {
     const exchange = new Exchange(raw, response);
     try {
+      if (await further?.(raw, exchange)) return;
       const request = parseRequest(raw, names);
       exchange.request = request;
       switch (request.kind) {
@@ -69,8 +83,10 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
       }
     } catch (reason) {
       exchange.fail(OciError.from(reason));
+    } finally {
+      report(exchange.report());
+      if (!raw.complete) leaveBody(raw);
     }
-    report(exchange.report());
   };
 
   const serveManifest = async (exchange: Exchange, request: ManifestRequest): Promise<void> => {
@@ -132,4 +148,11 @@ export function createOciServer({ source: slow, names, challenge, report }: OciS
   };
 
   return app;
+}
+
+/** What a client still sends after its answer is dropped, and after a while the connection with it. */
+function leaveBody(raw: IncomingMessage): void {
+  raw.resume();
+  const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+  raw.once('end', () => clearTimeout(timer));
 }

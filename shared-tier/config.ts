@@ -24,6 +24,8 @@ export interface TierConfig {
   readonly statusListen: Address;
   /** Where agents reach this replica's HTTP; undefined = where it listens, on loopback if it listens everywhere. */
   readonly advertise: Address | undefined;
+  /** Where pushers reach it, for the addresses they are told; undefined: these are relative. */
+  readonly publicUrl: URL | undefined;
   readonly storeDirectory: string;
   readonly storeBytes: number;
   readonly masterKey: Uint8Array;
@@ -51,7 +53,10 @@ export const TIER_VARIABLES = {
   CIRC_TIER_LEASE_DURATION: notYet('duration of a lease'),
   CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
   CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
-  CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
+  CIRC_TIER_PUBLIC_URL: optional(
+    'URL under which pushers reach the shared tier; unset: addresses are relative',
+    parseUrl,
+  ),
   CIRC_TIER_CLIENTS: notYet('who may call gRPC'),
   CIRC_TLS_CERT_FILE: notYet('TLS of gRPC and HTTP'),
   CIRC_TLS_KEY_FILE: notYet('TLS of gRPC and HTTP'),
@@ -97,6 +102,7 @@ export function readTierConfig(env: Env): TierConfig {
     httpListen,
     statusListen: values.CIRC_TIER_STATUS_LISTEN,
     advertise: values.CIRC_TIER_ADVERTISE ?? (podIp === undefined ? undefined : { host: podIp, port: httpListen.port }),
+    publicUrl: values.CIRC_TIER_PUBLIC_URL,
     storeDirectory: values.CIRC_TIER_STORE,
     storeBytes: values.CIRC_TIER_STORE_SIZE,
     masterKey,
@@ -113,4 +119,12 @@ function parseStore(text: string): string {
   const path = /^file:\/\/(\/?.+)$/.exec(text)?.[1];
   if (path === undefined) throw new Error('file://DIRECTORY');
   return resolve(path);
+}
+
+/** `https://push.example`, or with the path below which an Ingress has it. */
+function parseUrl(text: string): URL {
+  const url = URL.parse(text);
+  const isPlain = url && url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  if (!isPlain || !/^https?:$/.test(url.protocol)) throw new Error('http://host:port or https://host');
+  return url;
 }

@@ -5,6 +5,7 @@ import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
 import type { FetchEvents } from './fetches.ts';
+import type { OriginClient } from './origin/origin-clients.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
@@ -15,6 +16,7 @@ export interface TierEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly pushed: (client: OriginClient, bytes: number) => void;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
   readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
@@ -39,6 +41,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   const originBytes = new Counter({
     name: 'circ_origin_bytes_total',
     help: 'Bytes of blobs received from origins',
+    labelNames: ['origin'],
+    registers,
+  });
+  const pushedBytes = new Counter({
+    name: 'circ_pushed_bytes_total',
+    help: 'Bytes of blobs that clients have pushed through here, by the origin they were for',
     labelNames: ['origin'],
     registers,
   });
@@ -110,6 +118,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
+    pushed: ({ origin }, bytes) => pushedBytes.inc({ origin: origin.label }, bytes),
     notKept: (error) => {
       notKept.inc();
       log.error({ err: error }, 'cannot store: the disk is full or broken; serving goes on');

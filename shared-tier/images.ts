@@ -131,6 +131,11 @@ export class Images {
     return stored ?? (await fetches.find(place.registry, digest)?.follow());
   }
 
+  /** Tags of the repository may mean something else now. */
+  forgetTags(place: Place): void {
+    for (const key of this.#tags.keys()) if (key.startsWith(`${placeKey(place)} `)) this.#tags.delete(key);
+  }
+
   /** What is already known of the reference, and proved. */
   async #known(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     if (reference.kind === 'tag') {

@@ -91,6 +91,15 @@ export class Records {
     this.#write(digest);
   }
 
+  /** The repository does not hold the content any more. @returns whether no other one is known to */
+  release(place: Place, digest: Digest): boolean {
+    const record = this.#records.get(digest);
+    if (!record) return false;
+    delete record.holds[placeKey(place)];
+    this.#write(digest);
+    return Object.keys(record.holds).length === 0;
+  }
+
   /** The content is gone. */
   forget(digest: Digest): void {
     if (this.#records.delete(digest)) this.#write(digest);

@@ -5,7 +5,7 @@ import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
 import { createOciServer } from '../service/oci-server.ts';
-import { registryNames, unusedKeys } from '../service/origins-file.ts';
+import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { type Address, formatAddress } from '../service/units.ts';
@@ -22,6 +22,10 @@ import { Images } from './images.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
+import { Addresses, type UploadClaims } from './push/addresses.ts';
+import { LocalUploads } from './push/local-uploads.ts';
+import { Pushes } from './push/pushes.ts';
+import { Shelf } from './push/shelf.ts';
 import { Records } from './records.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -43,8 +47,6 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     storeBytes: () => store.usage.bytes,
   });
   if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
-  const unused = unusedKeys(config.origins);
-  if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
   const pool = new BufferPool();
@@ -95,10 +97,25 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     advertise: () => formatAddress(config.advertise ?? reachable(http)),
     report: events.read,
   });
+  const names = registryNames(config.origins);
+  const { notKept } = events;
+  const locals = starting.use(
+    // A quarter: one large blob must not drive out all others.
+    new LocalUploads({ spools: store, maxBytes: Math.floor(config.storeBytes / 4), notKept }),
+  );
+  const pushes = new Pushes({
+    names,
+    access,
+    addresses: new Addresses(new Seal<UploadClaims>(config.masterKey, 'upload'), config.publicUrl),
+    locals,
+    shelf: new Shelf({ store, records, images, access, notKept }),
+    pushed: events.pushed,
+  });
   const oci = createOciServer({
     source: tierSource(images),
-    names: registryNames(config.origins),
+    names,
     challenge: 'Basic realm="circ"',
+    further: (raw, exchange) => pushes.serve(raw, exchange),
     report: requestEvents(log, metrics),
   });
   reads.register(oci);
