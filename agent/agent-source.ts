@@ -5,22 +5,27 @@ import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
-import type { Reference } from '../oci/reference.ts';
+import type { Reference, Registry } from '../oci/reference.ts';
 import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
 import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Caller, Grants } from './grants.ts';
-import type { Reader, Relay, RelayedBlob } from './relay.ts';
-import type { TierClient } from './tier-client.ts';
+import type { Redirects } from './redirects.ts';
+import { NOTHING, type Reader, type Relay, type RelayedBlob } from './relay.ts';
+import type { TierQuestions } from './tier-client.ts';
 
 export interface AgentSourceOptions {
-  readonly tier: TierClient;
+  readonly tier: TierQuestions;
   readonly store: ContentStore;
   readonly grants: Grants;
   readonly admission: Admission;
   readonly relay: Relay;
   readonly fills: Fills;
+  /** Absent: everything is relayed. */
+  readonly redirects?: Redirects;
+  /** The node's disk cannot be read; the tier is asked instead. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
 const MANIFEST_MEMORY_BYTES = 16 * 1024 * 1024;
@@ -31,8 +36,8 @@ const STOPPED = new Set<string>(['UNAVAILABLE', 'BLOB_UNKNOWN', 'UNAUTHORIZED'])
 /** What the node answers: what it may and has itself, else what the shared tier says. */
 export class AgentSource implements OciSource {
   readonly #options: AgentSourceOptions;
-  /** Manifests are small and asked for often; a grant decides who sees them, as with everything else. */
-  readonly #manifests = new LRUCache<Digest, Uint8Array>({
+  /** By registry and digest: what one has delivered tells nothing of what another has. A grant decides who sees it. */
+  readonly #manifests = new LRUCache<string, Uint8Array>({
     maxSize: MANIFEST_MEMORY_BYTES,
     sizeCalculation: (content) => content.length + 100,
   });
@@ -46,7 +51,7 @@ export class AgentSource implements OciSource {
     const { caller, grants } = this.#readerOf(request);
     if (reference.kind === 'digest') {
       const descriptor = grants.readable(reference.digest);
-      const content = this.#manifests.get(reference.digest);
+      const content = this.#manifests.get(manifestKey(request.registry, reference.digest));
       const isManifest = descriptor && isManifestMediaType(descriptor.mediaType);
       if (isManifest && (content || !withContent))
         return { descriptor, outcome: 'node-hit', ...(content && { content }) };
@@ -58,7 +63,7 @@ export class AgentSource implements OciSource {
     grants.learn(grant, [descriptor, ...readable]);
     const outcome = outcomeOf(fromOrigin);
     if (!withContent) return { descriptor, outcome };
-    this.#manifests.set(descriptor.digest, content);
+    this.#manifests.set(manifestKey(request.registry, descriptor.digest), content);
     return { descriptor, outcome, content };
   }
 
@@ -72,25 +77,30 @@ export class AgentSource implements OciSource {
   }
 
   async openBlob(request: BlobRequest, { signal }: { signal: AbortSignal }): Promise<BlobAnswer> {
-    const { store, relay, admission, fills } = this.#options;
+    const { relay, admission, fills, redirects } = this.#options;
     const { digest } = request;
     const keep = admission.request(digest, startsAtZero(request));
     const reader = this.#readerOf(request);
     if (reader.grants.readable(digest)) {
-      const stored = await store.open(digest);
+      const stored = await this.#openStored(digest);
       if (stored) return fromContent(stored, 'node-hit');
     }
     const located = await relay.locate(reader, digest, { statOnly: false });
     const outcome = outcomeOf(located.fromOrigin);
-    const stored = await store.open(digest);
+    // The node may have these bytes of another registry: they are this one's as well once the tier has had them from it.
+    const isCommitted = !located.fromOrigin;
+    const stored = isCommitted ? await this.#openStored(digest) : undefined;
     if (stored) return fromContent(stored, 'node-hit');
 
     const { sizeBytes } = located;
     const range = request.range ? resolveRange(request.range, sizeBytes) : { start: 0, end: sizeBytes };
     const blob = { ...reader, digest, located };
     if (keep) fills.start(blob);
-    const filling = await fills.follow(digest, range.start);
+    const filling = await fills.follow(blob, range.start);
     if (filling) return this.#following(filling, blob, outcome);
+    const { readUrl } = located;
+    // What is still arriving may turn out wrong or stop: then the agent can resume, and a client alone could not.
+    if (redirects && readUrl && isCommitted && !keep && redirects.take(readUrl)) return elsewhere(readUrl, sizeBytes);
     const chunks = await relay.open(blob, range, signal);
     return {
       sizeBytes,
@@ -103,6 +113,15 @@ export class AgentSource implements OciSource {
   #readerOf({ registry, repository, authorization, form }: Caller): Reader {
     const caller = { registry, repository, authorization, form };
     return { caller, grants: this.#options.grants.of(caller) };
+  }
+
+  async #openStored(digest: Digest): Promise<Content | undefined> {
+    try {
+      return await this.#options.store.open(digest);
+    } catch (error) {
+      this.#options.storeFailed(OciError.from(error));
+      return undefined;
+    }
   }
 
   /** Reads along with a fill; when that fails (the disk is full, say), goes on from the tier where it stopped. */
@@ -130,6 +149,10 @@ export class AgentSource implements OciSource {
   }
 }
 
+function manifestKey(registry: Registry, digest: Digest): string {
+  return `${registry} ${digest}`;
+}
+
 /** A manifest is small, kept in memory under its digest, and the root of all that is pulled: it is hashed here too. */
 function assertAnswers(reference: Reference, { digest }: Descriptor, content: Uint8Array | undefined): void {
   const isAsked = reference.kind === 'tag' || reference.digest === digest;
@@ -143,6 +166,16 @@ function fromContent(content: Content, outcome: Origin): BlobAnswer {
     outcome,
     chunks: (range, options) => content.chunks(range, options),
     [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+  };
+}
+
+function elsewhere(redirect: URL, sizeBytes: number): BlobAnswer {
+  return {
+    sizeBytes,
+    outcome: 'tier-hit',
+    redirect,
+    chunks: () => NOTHING,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 }
 

@@ -3,14 +3,32 @@ import type { EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
+import { formatAddress } from '../service/units.ts';
+import { REPLICA_STATES, type ReplicaState } from './replica.ts';
+import type { ReplicaEvents } from './replicas.ts';
+import { distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
+  readonly replicas: ReplicaEvents;
+  /** A question to the shared tier, or a connection to it, failed. */
+  readonly tierFailed: (error: unknown) => void;
+  /** No client came to a target that it was sent to; what is there is relayed now. */
+  readonly redirectsOff: (target: string) => void;
+  /** The node cache could not be read, or not be asked how full it is; serving went on without it. */
+  readonly storeFailed: (error: OciError) => void;
 }
 
-export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: () => number): AgentEvents {
+/** What is true now, for the gauges. */
+export interface AgentGauges {
+  readonly storeBytes: () => number;
+  readonly replicas: (state: ReplicaState) => number;
+}
+
+export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: AgentGauges): AgentEvents {
   const registers = [metrics];
   collectDefaultMetrics({ register: metrics });
   const evictions = new Counter({
@@ -24,13 +42,46 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     help: 'Blobs that could not be kept on the node; they were served all the same',
     registers,
   });
+  const storeErrors = new Counter({
+    name: 'circ_store_errors_total',
+    help: 'Times that the node cache could not be used; the shared tier served instead',
+    registers,
+  });
+  const redirectsLost = new Counter({
+    name: 'circ_redirects_switched_off_total',
+    help: 'Times that no client came to where it was sent; from there blobs are relayed for a while',
+    registers,
+  });
+  const distrusts = new Counter({
+    name: 'circ_tier_distrusts_total',
+    help: 'Questions and connections to the shared tier that failed because one side does not trust the other',
+    labelNames: ['kind'],
+    registers,
+  });
   const bytes: Gauge = new Gauge({
     name: 'circ_store_bytes',
     help: 'Bytes in the node cache, content on its way included',
     registers: [],
-    collect: () => bytes.set(storeBytes()),
+    collect: () => bytes.set(gauges.storeBytes()),
   });
   metrics.registerMetric(bytes);
+  const replicas: Gauge<'state'> = new Gauge({
+    name: 'circ_tier_replicas',
+    help: 'Replicas of the shared tier, as this node sees them',
+    labelNames: ['state'],
+    registers: [],
+    collect: () => {
+      for (const state of REPLICA_STATES) replicas.set({ state }, gauges.replicas(state));
+    },
+  });
+  metrics.registerMetric(replicas);
+  const failovers = new Counter({
+    name: 'circ_tier_failovers_total',
+    help: 'Questions asked again of another replica, and reads that a replica could not go on with',
+    labelNames: ['what'],
+    registers,
+  });
+  const seldom = new Seldom();
 
   return {
     evicted: (digest, reason) => {
@@ -39,7 +90,37 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, storeBytes: (
     },
     fillFailed: (digest, error) => {
       fillsFailed.inc();
-      log.warn({ digest, code: error.code, reason: error.message, err: error.cause }, 'not kept on this node');
+      seldom.happened(`fill: ${error.message}`, (times) => {
+        const facts = { digest, code: error.code, reason: error.message, times, err: error.cause };
+        log.warn(facts, 'not kept on this node');
+      });
+    },
+    redirectsOff: (target) => {
+      redirectsLost.inc();
+      log.warn({ target }, 'no client has come to where it was sent; its blobs are relayed for 10 minutes');
+    },
+    storeFailed: (error) => {
+      storeErrors.inc();
+      seldom.happened(`store: ${error.message}`, (times) => {
+        log.error({ reason: error.message, times, err: error.cause }, 'the node cache cannot be used; serving goes on');
+      });
+    },
+    replicas: {
+      changed: (address, state, reason) => {
+        const level = state === 'failed' ? 'warn' : 'info';
+        log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
+      },
+      lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
+      failedOver: (what) => failovers.inc({ what }),
+    },
+    tierFailed: (error) => {
+      const distrust = distrustIn(error);
+      if (!distrust) return; // it is away: the requests say so
+      distrusts.inc({ kind: distrust.kind });
+      seldom.happened(`${distrust.kind}: ${distrust.reason}`, (times) => {
+        const facts = { ...distrust, times };
+        log.warn(facts, 'no trust between this agent and the shared tier: it counts as away, pulls go to the origins');
+      });
     },
   };
 }

@@ -12,10 +12,10 @@ export interface FillsOptions {
 /** A reader this far ahead of a fill is served sooner by the tier itself. */
 const AHEAD_BYTES = 8 * 1024 * 1024;
 
-/** Blobs that are being copied from the shared tier to the node's disk, at most one copy each. */
+/** Blobs that are being copied from the shared tier to the node's disk, at most one copy each of one registry. */
 export class Fills implements AsyncDisposable {
   readonly #options: FillsOptions;
-  readonly #filling = new Map<Digest, Promise<Ingest>>();
+  readonly #filling = new Map<string, Promise<Ingest>>();
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
 
@@ -24,8 +24,8 @@ export class Fills implements AsyncDisposable {
   }
 
   /** A reader of the running fill, if it will come to this position soon. */
-  async follow(digest: Digest, position: number): Promise<Content | undefined> {
-    const ingest = await this.#filling.get(digest)?.catch(() => undefined);
+  async follow(blob: RelayedBlob, position: number): Promise<Content | undefined> {
+    const ingest = await this.#filling.get(keyOf(blob))?.catch(() => undefined);
     if (!ingest || ingest.gaps({ start: 0, end: position }).some(({ start }) => position - start > AHEAD_BYTES)) {
       return undefined;
     }
@@ -39,14 +39,15 @@ export class Fills implements AsyncDisposable {
   /** Begins to copy the blob, unless that runs already. Goes on though its readers leave: it is the node's copy. */
   start(blob: RelayedBlob): void {
     const { digest, located } = blob;
-    if (this.#filling.has(digest)) return;
+    const key = keyOf(blob);
+    if (this.#filling.has(key)) return;
     const opened = this.#options.store.ingest(digest, located.sizeBytes);
-    this.#filling.set(digest, opened);
+    this.#filling.set(key, opened);
     const running = this.#fill(blob, opened)
       // Serving goes on without the node's copy.
       .catch((error: unknown) => this.#options.failed(digest, OciError.from(error)))
       .finally(() => {
-        this.#filling.delete(digest);
+        this.#filling.delete(key);
         this.#running.delete(running);
       });
     this.#running.add(running);
@@ -78,4 +79,9 @@ export class Fills implements AsyncDisposable {
       throw error;
     }
   }
+}
+
+/** Of another registry the same blob may turn out to be missing, or wrong: its readers do not follow this one's copy. */
+function keyOf({ caller, digest }: RelayedBlob): string {
+  return `${caller.registry} ${digest}`;
 }

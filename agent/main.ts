@@ -1,6 +1,10 @@
+import { ConfigError } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
+import { startWatchdog } from '../service/watchdog.ts';
 import { startAgent } from './agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from './config.ts';
+import { mirrorUrl } from './hosts/mirror.ts';
+import { uninstallHosts } from './hosts/uninstall.ts';
 
 process.exitCode = await runProgram(
   {
@@ -9,10 +13,23 @@ process.exitCode = await runProgram(
     variables: AGENT_VARIABLES,
     configure: readAgentConfig,
     graceMs: 10_000,
+    tasks: {
+      uninstall: {
+        meaning: 'makes the hosts.toml files what they were, once the agent has ended',
+        run: async ({ certsDirectory, listen }, log) => {
+          const expected =
+            'CIRC_CONTAINERD_CERTS_DIR: expected the directory whose hosts.toml files are to be restored';
+          if (certsDirectory === undefined) throw new ConfigError([expected]);
+          await uninstallHosts(certsDirectory, mirrorUrl(listen), log);
+        },
+      },
+    },
     start: async (config, log) => {
-      const agent = await startAgent(config, log);
+      await using starting = new AsyncDisposableStack();
+      starting.use(startWatchdog({ failed: (error) => log.error({ err: error }, 'the event loop is not watched') }));
+      const agent = starting.use(await startAgent(config, log));
       log.info({ mirror: agent.mirror, status: agent.status }, 'listening');
-      return agent;
+      return starting.move();
     },
   },
   { args: process.argv.slice(2), env: process.env },

@@ -4,12 +4,18 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Caller, CallersGrants } from './grants.ts';
-import type { TierBlob, TierClient } from './tier-client.ts';
+import type { ReadPeer } from './replica.ts';
+import type { TierBlob, TierQuestions } from './tier-client.ts';
+import type { ConnectTier } from './tier-connect.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
-  readonly tier: TierClient;
+  readonly tier: TierQuestions;
+  /** Who serves a URL of the tier's; a read of an unknown one has only its own limits. */
+  readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
   readonly pool: BufferPool;
+  /** How reads are connected; plain if absent. */
+  readonly connect?: ConnectTier | undefined;
 }
 
 /** On whose behalf a blob is read: it is asked for again when a read breaks. */
@@ -35,65 +41,104 @@ export class Relay {
     this.#options = options;
   }
 
-  /** Asks the tier where the blob can be read, and learns what it allows. @throws OciError what the tier says */
+  /**
+   * Asks the tier where the blob can be read, and learns what it allows. What is still to come from the registry is not
+   * learnt as readable: the node may have the same bytes of another registry, which tell nothing of what this one has.
+   *
+   * @throws OciError what the tier says
+   */
   async locate({ caller, grants }: Reader, digest: Digest, { statOnly }: { statOnly: boolean }): Promise<TierBlob> {
     const blob = await this.#options.tier.openBlob(caller, digest, { grant: grants.token, statOnly });
     const descriptor = { mediaType: 'application/octet-stream', digest, sizeBytes: blob.sizeBytes };
-    grants.learn(blob.grant, [descriptor]);
+    grants.learn(blob.grant, blob.fromOrigin ? [] : [descriptor]);
     return blob;
   }
 
   /** Begins to read; settles when the tier has answered, so that the caller can still say 503. @throws OciError */
   async open(blob: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    const first = await this.#read(blob, range, signal).catch(async (error: unknown) => {
-      // The right to this read has just ended, or the content has gone: the tier says what is true now.
-      if (OciError.from(error).code !== 'BLOB_UNKNOWN') throw error;
-      return await this.#resume(blob, range, signal);
-    });
-    const chunks = this.#resuming(blob, range, signal, first);
+    if (!blob.located.readUrl) throw unusable();
+    const breaks = new Breaks(signal);
+    const first = await this.#begin(blob, range, breaks, blob.located);
+    const chunks = this.#resuming(blob, range, breaks, first);
     return { [Symbol.asyncIterator]: () => chunks, [Symbol.dispose]: () => first[Symbol.dispose]() };
   }
 
   async *#resuming(
     blob: RelayedBlob,
     range: ByteRange,
-    signal: AbortSignal,
+    breaks: Breaks,
     first: Chunks,
   ): AsyncGenerator<Chunk, void, void> {
     let position = range.start;
-    let chunks: Chunks | undefined = first;
-    for (let breaks = 0; position < range.end;) {
-      const before = position;
+    for (let chunks = first; ;) {
       try {
-        chunks ??= await this.#resume(blob, { start: position, end: range.end }, signal);
         for await (const chunk of chunks) {
           position += chunk.bytes.length;
+          breaks.progress();
           yield chunk;
         }
+        return;
       } catch (error) {
-        breaks = position > before ? 1 : breaks + 1;
-        const { code } = OciError.from(error);
-        const isBroken = code === 'UNAVAILABLE' || code === 'BLOB_UNKNOWN';
-        if (signal.aborted || !isBroken || breaks >= BREAKS) throw error;
+        breaks.count(error);
       }
-      chunks = undefined;
+      chunks = await this.#begin(blob, { start: position, end: range.end }, breaks);
     }
   }
 
-  async #resume(blob: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    const located = await this.locate(blob, blob.digest, { statOnly: false });
-    if (located.sizeBytes !== blob.located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
-    return await this.#read({ ...blob, located }, range, signal);
+  /** Begins to read where the blob was located; if that is not known or fails, where the tier says then. */
+  async #begin(blob: RelayedBlob, range: ByteRange, breaks: Breaks, located?: TierBlob): Promise<Chunks & Disposable> {
+    for (let at = located; ; at = undefined) {
+      try {
+        at ??= await this.#locateAgain(blob);
+        return await this.#read(at, range, breaks.signal);
+      } catch (error) {
+        breaks.count(error);
+      }
+    }
   }
 
-  async #read({ located }: RelayedBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
-    if (!located.readUrl) throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
+  async #locateAgain(blob: RelayedBlob): Promise<TierBlob> {
+    const again = await this.locate(blob, blob.digest, { statOnly: false });
+    if (again.sizeBytes !== blob.located.sizeBytes) throw new OciError('CORRUPT', 'the content has changed its size');
+    return again;
+  }
+
+  async #read({ readUrl }: TierBlob, range: ByteRange, signal: AbortSignal): Promise<Chunks & Disposable> {
+    if (!readUrl) throw unusable();
     if (range.start === range.end) return NOTHING;
-    return await openTierRead(located.readUrl, range, { pool: this.#options.pool, signal });
+    const { pool, peerOf, connect } = this.#options;
+    return await openTierRead(readUrl, range, { pool, connect, signal, peer: peerOf?.(readUrl) });
   }
 }
 
-const NOTHING: Chunks & Disposable = {
+/** Counts what broke since the last byte, and says when it is enough. */
+class Breaks {
+  readonly signal: AbortSignal;
+  #count = 0;
+
+  constructor(signal: AbortSignal) {
+    this.signal = signal;
+  }
+
+  progress(): void {
+    this.#count = 0;
+  }
+
+  /** @throws the error, unless it is worth another attempt */
+  count(error: unknown): void {
+    this.#count += 1;
+    const { code } = OciError.from(error);
+    const isBroken = code === 'UNAVAILABLE' || code === 'BLOB_UNKNOWN';
+    if (this.signal.aborted || !isBroken || this.#count >= BREAKS) throw error;
+  }
+}
+
+function unusable(): OciError {
+  return new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
+}
+
+/** The chunks of no bytes. */
+export const NOTHING: Chunks & Disposable = {
   // oxlint-disable-next-line no-empty-function -- the chunks of no bytes
   async *[Symbol.asyncIterator]() {},
   [Symbol.dispose]: () => undefined,

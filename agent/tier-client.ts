@@ -1,4 +1,4 @@
-import { type CallOptions, type Client, credentials } from '@grpc/grpc-js';
+import type { CallOptions, Client, ClientUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
@@ -9,9 +9,11 @@ import type { OpenBlobResponse__Output } from '../proto/generated/circ/v1/OpenBl
 import type { ResolveManifestResponse__Output } from '../proto/generated/circ/v1/ResolveManifestResponse.ts';
 import type { SharedTierClient } from '../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../proto/load.ts';
-import { fromGrpcError } from '../proto/status.ts';
+import { connectionClosed, fromGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Caller, Grant } from './grants.ts';
+import { NO_CREDENTIALS, type TierCredentials } from './tier-credentials.ts';
+import { checkHealth, isServing, watchHealth } from './tier-health.ts';
 
 export interface TierManifest {
   readonly descriptor: Descriptor;
@@ -30,24 +32,61 @@ export interface TierBlob {
 
 /** containerd gets its answer's headers within 25 s; this leaves time for the read that follows. */
 const DEADLINE_MS = 20_000;
+const CHECK_MS = 2_000;
 const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 
-/** The questions to the shared tier. Every method throws what the tier threw, or UNAVAILABLE when it is away. */
+export interface TierClientOptions {
+  /** Until a question counts as unanswered. */
+  readonly deadlineMs?: number;
+  readonly credentials?: TierCredentials;
+  /** A question was not answered, or not with what was asked for. Must not throw. */
+  readonly failed?: (error: OciError) => void;
+}
+
+/** What can be asked of the shared tier. Every question throws what the tier threw, or UNAVAILABLE when it is away. */
+export type TierQuestions = Pick<TierClient, 'resolveManifest' | 'openBlob'>;
+
+/** The connection to one replica of the shared tier. Disposing it ends what was asked through it, as UNAVAILABLE. */
 export class TierClient implements Disposable {
   readonly #client: SharedTierClient;
   readonly #deadlineMs: number;
+  readonly #credentials: TierCredentials;
+  readonly #failed: (error: OciError) => void;
+  readonly #calls = new Set<{ cancel(): void }>();
+  #isClosed = false;
 
-  /** @param options.deadlineMs until a question counts as unanswered */
-  constructor(address: Address, { deadlineMs = DEADLINE_MS }: { deadlineMs?: number } = {}) {
+  constructor(address: Address, options: TierClientOptions = {}) {
+    const { deadlineMs = DEADLINE_MS, credentials = NO_CREDENTIALS, failed = () => undefined } = options;
     this.#deadlineMs = deadlineMs;
-    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.createInsecure(), {
+    this.#credentials = credentials;
+    this.#failed = failed;
+    this.#client = new (loadServices().SharedTier)(formatAddress(address), credentials.channel, {
+      ...credentials.channelOptions,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      // A tier that was away is found again soon; meanwhile calls fail at once, and containerd asks the origin.
+      // What one client has given up, the next must not find in grpc-js's pool of connections.
+      'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2_000,
+      // For when nothing is asked; while something is, `Pulse` looks closer.
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 3_000,
     });
+  }
+
+  /** What the replica says of itself, now and after each change: does it serve? Ends or throws when it is not heard. */
+  async *serving(): AsyncGenerator<boolean, void, void> {
+    const call = watchHealth(this.#client);
+    this.#calls.add(call);
+    try {
+      for await (const answer of call) yield isServing(answer);
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+
+  /** Asks for a sign of life. */
+  check(answered: () => void): void {
+    if (!this.#isClosed) checkHealth(this.#client, Date.now() + CHECK_MS, answered);
   }
 
   async resolveManifest(
@@ -63,9 +102,9 @@ export class TierClient implements Disposable {
       grant: Buffer.from(grant),
     };
     const askedAtMs = Date.now();
-    const answer = await this.#ask<ResolveManifestResponse__Output>((options, callback) => {
-      this.#client.resolveManifest(request, options, callback);
-    });
+    const answer = await this.#ask<ResolveManifestResponse__Output>((metadata, options, callback) =>
+      this.#client.resolveManifest(request, metadata, options, callback),
+    );
     return {
       descriptor: fromWire(answer.manifest),
       content: answer.content,
@@ -83,9 +122,9 @@ export class TierClient implements Disposable {
   ): Promise<TierBlob> {
     const request = { ...toWire(caller), digest, grant: Buffer.from(grant), statOnly };
     const askedAtMs = Date.now();
-    const answer = await this.#ask<OpenBlobResponse__Output>((options, callback) => {
-      this.#client.openBlob(request, options, callback);
-    });
+    const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) =>
+      this.#client.openBlob(request, metadata, options, callback),
+    );
     const { size, readUrl, fromOrigin } = answer;
     return {
       sizeBytes: size,
@@ -96,18 +135,36 @@ export class TierClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     (this.#client as Client).close();
+    for (const call of this.#calls) call.cancel();
   }
 
   async #ask<Answer>(
-    call: (options: CallOptions, callback: (error: Error | null, answer?: Answer) => void) => void,
+    call: (
+      metadata: Metadata,
+      options: CallOptions,
+      callback: (error: Error | null, answer?: Answer) => void,
+    ) => ClientUnaryCall,
   ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    call({ deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
-      if (answer !== undefined && !error) resolve(answer);
-      else reject(fromGrpcError(error));
-    });
-    return await promise;
+    let asking: ClientUnaryCall | undefined;
+    try {
+      const metadata = await this.#credentials.metadata();
+      if (this.#isClosed) throw connectionClosed();
+      asking = call(metadata, { deadline: Date.now() + this.#deadlineMs }, (error, answer) => {
+        if (answer !== undefined && !error) resolve(answer);
+        else reject(error ?? new Error('neither answer nor error'));
+      });
+      this.#calls.add(asking);
+      return await promise;
+    } catch (reason) {
+      const error = fromGrpcError(reason);
+      this.#failed(error);
+      throw error;
+    } finally {
+      if (asking) this.#calls.delete(asking);
+    }
   }
 }
 

@@ -1,19 +1,26 @@
-import { type Socket, connect } from 'node:net';
 import type { BufferPool, PooledBuffer } from '../content/buffer-pool.ts';
 import type { Chunk, Chunks } from '../content/chunk.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
+import type { ReadPeer, Reading } from './replica.ts';
 import { parseResponseHead } from './response-head.ts';
+import { type ConnectTier, type TierConnection, connectPlain } from './tier-connect.ts';
 
 export interface TierReadOptions {
   readonly pool: BufferPool;
   readonly signal: AbortSignal;
-  /** Until connected, and until the head of the answer is there: the tier sends it before it has the bytes. */
+  /** Who is read from, if that is known: when it is taken for dead, the read ends. */
+  readonly peer?: ReadPeer | undefined;
+  /** Plain, unless it is said otherwise. */
+  readonly connect?: ConnectTier | undefined;
+  readonly connectMs?: number;
+  /** From the connection to the head of the answer: the tier sends it before it has the bytes. */
   readonly headMs?: number;
   /** Without a byte. The tier itself gives an origin up after 10 s and resumes; the default leaves it the time for that. */
   readonly silenceMs?: number;
 }
 
+const CONNECT_MS = 1_000;
 const HEAD_MS = 4_000;
 const SILENCE_MS = 15_000;
 const OWN_BYTES = 16 * 1024;
@@ -38,9 +45,10 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** Settles with the head of the answer. */
   readonly answered: Promise<undefined>;
   readonly #answer = Promise.withResolvers<undefined>();
-  readonly #socket: Socket;
+  readonly #connection: TierConnection;
   readonly #pool: BufferPool;
   readonly #signal: AbortSignal;
+  readonly #reading: Reading | undefined;
   readonly #lengthBytes: number;
   readonly #silenceMs: number;
   #receivedBytes = 0;
@@ -52,36 +60,39 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   readonly #own: { buffer: Buffer | undefined; isLent: boolean } = { buffer: undefined, isLent: false };
   readonly #queue: Chunk[] = [];
   #outstanding = 0;
+  #isConnected = false;
   #isPaused = false;
   #isClosed = false;
   #failure: OciError | undefined;
   #wake: (() => void) | undefined;
 
   constructor(url: URL, range: ByteRange, options: TierReadOptions) {
-    const { pool, signal, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
+    const { pool, signal, peer, connect = connectPlain } = options;
+    const { connectMs = CONNECT_MS, headMs = HEAD_MS, silenceMs = SILENCE_MS } = options;
     this.#pool = pool;
     this.#signal = signal;
     this.#lengthBytes = range.end - range.start;
     this.#silenceMs = silenceMs;
     this.answered = this.#answer.promise;
-    this.#socket = connect({
-      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: Number(url.port === '' ? 80 : url.port),
+    this.#connection = connect(url, {
       // Node asks for one more buffer after the last read, when the socket has been destroyed.
-      onread: {
-        buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
-        callback: (length) => this.#received(length),
-      },
+      buffer: () => (this.#isClosed ? NO_BYTES : this.#nextBuffer().bytes),
+      callback: (length) => this.#received(length),
+      ended: (cause) => this.#lost(brokenOff(cause)),
     });
-    this.#socket.setNoDelay(true);
-    this.#socket.setTimeout(headMs);
-    this.#socket.on('timeout', () => this.#silent());
-    this.#socket.on('error', (cause) => this.#fail(brokenOff(cause)));
-    this.#socket.on('close', () => this.#fail(brokenOff(undefined)));
+    this.#reading = peer?.reading((reason) => this.#fail(reason));
+    const { socket, ready } = this.#connection;
+    socket.setNoDelay(true);
+    socket.setTimeout(connectMs);
+    socket.on('timeout', () => this.#silent());
+    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
+    socket.once(ready, () => {
+      this.#isConnected = true;
+      socket.setTimeout(headMs);
+      socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
+    });
     signal.addEventListener('abort', this.#aborted, { once: true });
     if (signal.aborted) this.#aborted();
-    const lines = [`GET ${url.pathname} HTTP/1.1`, `host: ${url.host}`, `range: bytes=${range.start}-${range.end - 1}`];
-    this.#socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Chunk, void, void> {
@@ -124,6 +135,7 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** One read has been done into the next buffer. The answer says whether to go on reading now. */
   #received(length: number): boolean {
     if (this.#isClosed) return false;
+    this.#reading?.heard();
     const buffer = this.#nextBuffer();
     try {
       const body = this.#head ? this.#parseHead(buffer.bytes.subarray(0, length)) : buffer.bytes.subarray(0, length);
@@ -138,8 +150,8 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   /** The tier's silence begins anew: while the consumer took its time, nothing was asked of the tier. */
   #resume(): void {
     this.#isPaused = false;
-    this.#socket.setTimeout(this.#silenceMs);
-    this.#socket.resume();
+    this.#connection.socket.setTimeout(this.#silenceMs);
+    this.#connection.resume();
   }
 
   #enqueue(buffer: PooledBuffer, body: Buffer): void {
@@ -180,18 +192,23 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
       throw new OciError('UNAVAILABLE', 'the shared tier gave no usable answer');
     }
     this.#head = undefined;
-    this.#socket.setTimeout(this.#silenceMs);
+    this.#connection.socket.setTimeout(this.#silenceMs);
     this.#answer.resolve(undefined);
     return bytes.subarray(head.bodyStart - known.length);
   }
 
   /** A consumer that takes its time is no silence of the tier's. */
   #silent(): void {
-    if (this.#head || this.#mayRead()) this.#fail(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
-    else this.#socket.setTimeout(this.#silenceMs);
+    if (this.#head || this.#mayRead()) this.#lost(new OciError('UNAVAILABLE', 'the shared tier sends nothing'));
+    else this.#connection.socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
+
+  #lost(reason: OciError): void {
+    if (!this.#isConnected && !this.#isClosed) this.#reading?.unreachable();
+    this.#fail(reason);
+  }
 
   #fail(reason: OciError): void {
     this.#close();
@@ -204,7 +221,8 @@ class TierRead implements AsyncIterable<Chunk>, Disposable {
   #close(): void {
     this.#isClosed = true;
     this.#signal.removeEventListener('abort', this.#aborted);
-    this.#socket.destroy();
+    this.#reading?.[Symbol.dispose]();
+    this.#connection.close();
     this.#next?.release();
     this.#next = undefined;
   }

@@ -57,6 +57,10 @@ export class DiskIngest implements Ingest {
     this.#hash = options.hasher.start(options.file.fd, algorithmOf(options.digest), options.sizeBytes);
   }
 
+  get failure(): OciError | undefined {
+    return this.#failure;
+  }
+
   async write(position: number, pieces: readonly Uint8Array[]): Promise<void> {
     this.#throwIfEnded();
     const total = pieces.reduce((sum, piece) => sum + piece.length, 0);

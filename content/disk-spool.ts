@@ -5,6 +5,7 @@ import type { BufferPool } from './buffer-pool.ts';
 import type { Chunks } from './chunk.ts';
 import type { HashJob, Hasher } from './hasher.ts';
 import { readChunks } from './read-chunks.ts';
+import type { Reserved } from './reserved.ts';
 import type { Spool } from './spool.ts';
 import { writeAll } from './write-all.ts';
 
@@ -15,10 +16,8 @@ export interface DiskSpoolOptions {
   readonly pool: BufferPool;
   /** Takes room in the store. @throws OciError UNAVAILABLE */
   readonly reserve: (bytes: number) => Promise<void>;
-  /** Gives back what was taken and not used; `unwrittenBytes`: the part of it that the file system never knew of. */
-  readonly giveBack: (bytes: number, unwrittenBytes: number) => void;
-  /** The file system knows of these bytes now. */
-  readonly written: (bytes: number) => void;
+  /** What was taken is accounted for here. */
+  readonly reserved: Reserved;
   /** Makes the verified file visible; the room it takes is the content's from then on. */
   readonly publish: (digest: Digest, sizeBytes: number) => void;
   /** The file is not wanted. */
@@ -79,7 +78,7 @@ export class DiskSpool implements Spool {
         throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
       }
       this.#sizeBytes = end;
-      if (end > this.#writtenBytes) this.#options.written(end - this.#writtenBytes);
+      if (end > this.#writtenBytes) this.#options.reserved.written(end - this.#writtenBytes);
       this.#writtenBytes = Math.max(end, this.#writtenBytes);
       if (end - this.#hashedTo >= HASH_EVERY_BYTES) {
         this.#hash?.advance(end);
@@ -114,7 +113,7 @@ export class DiskSpool implements Spool {
         throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
       }
       this.#isEnded = true;
-      this.#options.giveBack(this.#reservedBytes - size, this.#reservedBytes - this.#writtenBytes);
+      this.#options.reserved.giveBack(this.#reservedBytes - size, this.#reservedBytes - this.#writtenBytes);
       await this.#file.close();
     });
   }
@@ -125,7 +124,7 @@ export class DiskSpool implements Spool {
     this.#isEnded = true;
     await this.#hash?.cancel();
     await this.#file.close().catch(() => undefined);
-    this.#options.giveBack(this.#reservedBytes, this.#reservedBytes - this.#writtenBytes);
+    this.#options.reserved.giveBack(this.#reservedBytes, this.#reservedBytes - this.#writtenBytes);
     this.#options.remove();
   }
 

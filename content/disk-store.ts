@@ -1,18 +1,23 @@
-import { mkdirSync, renameSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, statfs, utimes } from 'node:fs/promises';
+import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Chunk, Chunks } from './chunk.ts';
+import { isDamage, isMissing } from './damage.ts';
 import { DiskIngest } from './disk-ingest.ts';
 import { DiskSpool } from './disk-spool.ts';
 import type { Hasher } from './hasher.ts';
+import { heldBack } from './held-back.ts';
 import { Layout } from './layout.ts';
 import { readChunks } from './read-chunks.ts';
+import { Reserved } from './reserved.ts';
 import { scanBlobs } from './scan.ts';
 import type { Spool, Spools } from './spool.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
+import { type OpenedFile, StoredFile } from './stored-file.ts';
 
 export type EvictionReason = 'size' | 'free-space' | 'damaged' | 'deleted';
 
@@ -27,25 +32,14 @@ export interface DiskStoreOptions {
   readonly onEvict?: (digest: Digest, reason: EvictionReason) => void;
 }
 
-interface Entry {
-  readonly sizeBytes: number;
-  readers: number;
-  touchedAtMs: number;
-}
-
-/** Recency is written to the disk at most this often for one content; it only has to survive a restart roughly. */
-const TOUCH_EVERY_MS = 60_000;
-
 /** A content store in a directory. The directory is the truth: the index is rebuilt from it at start. */
 export class DiskStore implements ContentStore, Spools {
   readonly layout: Layout;
   readonly #options: DiskStoreOptions;
   /** lru-cache keeps the order only; what goes, and when, is decided here, because open content must stay. */
-  readonly #index = new LRUCache<Digest, Entry>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
+  readonly #index = new LRUCache<Digest, StoredFile>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
   #committedBytes = 0;
-  #reservedBytes = 0;
-  /** The part of the reservations that the file system does not know of yet. */
-  #unwrittenBytes = 0;
+  readonly #reserved = new Reserved();
 
   private constructor(options: DiskStoreOptions) {
     this.#options = options;
@@ -60,7 +54,7 @@ export class DiskStore implements ContentStore, Spools {
       await mkdir(store.layout.ingests, { recursive: true });
       await mkdir(store.layout.blobs, { recursive: true });
       for (const { digest, sizeBytes, usedAtMs } of await scanBlobs(store.layout)) {
-        store.#index.set(digest, { sizeBytes, readers: 0, touchedAtMs: usedAtMs });
+        store.#index.set(digest, store.#fileOf(digest, sizeBytes, usedAtMs));
         store.#committedBytes += sizeBytes;
       }
       store.#evict(() => store.#committedBytes > options.capacityBytes, 'size');
@@ -72,7 +66,7 @@ export class DiskStore implements ContentStore, Spools {
 
   /** What is used of the capacity now. */
   get usage(): { blobs: number; bytes: number; capacityBytes: number } {
-    const bytes = this.#committedBytes + this.#reservedBytes;
+    const bytes = this.#committedBytes + this.#reserved.bytes;
     return { blobs: this.#index.size, bytes, capacityBytes: this.#options.capacityBytes };
   }
 
@@ -85,20 +79,16 @@ export class DiskStore implements ContentStore, Spools {
     const entry = this.#index.get(digest);
     if (!entry) return undefined;
     entry.readers += 1; // before the first wait, so that it is not evicted under our hands
-    let file: FileHandle | undefined;
     try {
-      file = await open(this.layout.blob(digest));
-      if ((await file.stat()).size !== entry.sizeBytes)
-        throw new OciError('CORRUPT', 'stored content has another size');
+      const opened = await entry.open();
+      opened.checked?.catch((error: unknown) => this.#dropIfDamaged(digest, entry, error));
+      return this.#content(digest, entry, opened);
     } catch (error) {
       entry.readers -= 1;
-      await file?.close();
-      if (!isDamage(error)) throw OciError.from(error);
-      this.#drop(digest, 'damaged');
-      return undefined;
+      this.#dropIfDamaged(digest, entry, error);
+      if (isDamage(error)) return undefined;
+      throw OciError.from(error);
     }
-    this.#touch(digest, entry);
-    return this.#content(digest, entry, file);
   }
 
   async ingest(digest: Digest, sizeBytes: number): Promise<Ingest> {
@@ -112,11 +102,10 @@ export class DiskStore implements ContentStore, Spools {
     try {
       file = await open(path, 'wx+', 0o600);
     } catch (cause) {
-      this.#reservedBytes -= sizeBytes;
-      this.#unwrittenBytes -= sizeBytes;
+      this.#reserved.giveBack(sizeBytes, sizeBytes);
       throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
     }
-    const entry: Entry = { sizeBytes, readers: 0, touchedAtMs: Date.now() };
+    const entry = this.#fileOf(digest, sizeBytes, Date.now());
     return new DiskIngest({
       file,
       digest,
@@ -127,13 +116,10 @@ export class DiskStore implements ContentStore, Spools {
         entry.readers += change;
       },
       publish: () => this.#publish(path, digest, entry),
-      written: (bytes) => {
-        this.#unwrittenBytes -= bytes;
-      },
+      written: (bytes) => this.#reserved.written(bytes),
       closed: (committed, writtenBytes) => {
         if (committed) return;
-        this.#reservedBytes -= sizeBytes;
-        this.#unwrittenBytes -= sizeBytes - writtenBytes;
+        this.#reserved.giveBack(sizeBytes, sizeBytes - writtenBytes);
         this.#remove(path);
       },
     });
@@ -145,14 +131,8 @@ export class DiskStore implements ContentStore, Spools {
       ...this.#options,
       path,
       reserve: (bytes) => this.#reserve(bytes),
-      giveBack: (bytes, unwrittenBytes) => {
-        this.#reservedBytes -= bytes;
-        this.#unwrittenBytes -= unwrittenBytes;
-      },
-      written: (bytes) => {
-        this.#unwrittenBytes -= bytes;
-      },
-      publish: (digest, sizeBytes) => this.#publish(path, digest, { sizeBytes, readers: 0, touchedAtMs: Date.now() }),
+      reserved: this.#reserved,
+      publish: (digest, sizeBytes) => this.#publish(path, digest, this.#fileOf(digest, sizeBytes, Date.now())),
       remove: () => this.#remove(path),
     });
   }
@@ -176,12 +156,22 @@ export class DiskStore implements ContentStore, Spools {
     for (const [digest, { sizeBytes }] of Array.from(this.#index.entries())) yield { digest, sizeBytes };
   }
 
-  #content(digest: Digest, entry: Entry, file: FileHandle): Content {
+  #fileOf(digest: Digest, sizeBytes: number, usedAtMs: number): StoredFile {
+    const { hasher } = this.#options;
+    return new StoredFile({ digest, path: this.layout.blob(digest), sizeBytes, usedAtMs, hasher });
+  }
+
+  #content(digest: Digest, entry: StoredFile, { file, checked }: OpenedFile): Content {
+    const { sizeBytes } = entry;
+    const { pool } = this.#options;
     let isOpen = true;
     return {
       digest,
-      sizeBytes: entry.sizeBytes,
-      chunks: (range, { signal }) => readChunks(file, range, { signal, pool: this.#options.pool }),
+      sizeBytes,
+      chunks: (range, { signal }) => {
+        const held = checked && range.end === sizeBytes ? heldBack(checked, sizeBytes) : {};
+        return this.#watched(digest, entry, readChunks(file, range, { signal, pool, ...held }));
+      },
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
@@ -191,9 +181,23 @@ export class DiskStore implements ContentStore, Spools {
     };
   }
 
+  async *#watched(digest: Digest, entry: StoredFile, chunks: Chunks): AsyncGenerator<Chunk> {
+    try {
+      yield* chunks;
+    } catch (error) {
+      this.#dropIfDamaged(digest, entry, error);
+      throw error;
+    }
+  }
+
+  /** What is damaged is fetched anew the next time. */
+  #dropIfDamaged(digest: Digest, entry: StoredFile, error: unknown): void {
+    if (isDamage(error) && this.#index.peek(digest) === entry) this.#drop(digest, 'damaged');
+  }
+
   /** Synchronous from rename to index, so that nothing else happens between the two. */
-  #publish(path: string, digest: Digest, entry: Entry): void {
-    this.#reservedBytes -= entry.sizeBytes;
+  #publish(path: string, digest: Digest, entry: StoredFile): void {
+    this.#reserved.giveBack(entry.sizeBytes, 0);
     if (this.#index.has(digest)) {
       this.#remove(path); // somebody else was faster with the same bytes
       return;
@@ -202,8 +206,9 @@ export class DiskStore implements ContentStore, Spools {
     try {
       mkdirSync(dirname(target), { recursive: true });
       renameSync(path, target);
+      entry.trust(statSync(target));
     } catch (error) {
-      this.#reservedBytes += entry.sizeBytes; // given back when the failed ingest closes
+      this.#reserved.giveBack(-entry.sizeBytes, 0); // until the failed ingest closes
       throw error;
     }
     this.#index.set(digest, entry);
@@ -215,20 +220,21 @@ export class DiskStore implements ContentStore, Spools {
     if (lacking <= 0 || this.#canEvict(lacking)) {
       const before = this.#committedBytes;
       this.#evict(() => before - this.#committedBytes < lacking, 'size');
-      this.#reservedBytes += bytes;
-      this.#unwrittenBytes += bytes;
+      this.#reserved.take(bytes);
       let fits = false;
       try {
         fits = await this.#leavesFree();
       } finally {
-        if (!fits) {
-          this.#reservedBytes -= bytes;
-          this.#unwrittenBytes -= bytes;
-        }
+        if (!fits) this.#reserved.giveBack(bytes, bytes);
       }
       if (fits) return;
     }
     throw new OciError('UNAVAILABLE', 'there is no room to store content of this size');
+  }
+
+  /** Makes room for what other programs have written: the free part is theirs, whoever fills it. @throws OciError UNAVAILABLE */
+  async keepFree(): Promise<void> {
+    await this.#leavesFree();
   }
 
   /** Evicts until the file system keeps its free part once all reservations are used; false when that is impossible. */
@@ -238,7 +244,7 @@ export class DiskStore implements ContentStore, Spools {
       throw new OciError('UNAVAILABLE', 'the file system cannot be asked for its free space', { cause });
     });
     // Evicted files may take a while to be freed, so what goes is counted here instead of asking again.
-    let lacking = minFree * blocks * bsize + this.#unwrittenBytes - bavail * bsize;
+    let lacking = minFree * blocks * bsize + this.#reserved.unwrittenBytes - bavail * bsize;
     const before = this.#committedBytes;
     this.#evict(() => lacking > before - this.#committedBytes, 'free-space');
     lacking -= before - this.#committedBytes;
@@ -265,16 +271,17 @@ export class DiskStore implements ContentStore, Spools {
   #drop(digest: Digest, reason: EvictionReason): void {
     const entry = this.#index.peek(digest);
     if (!entry) return;
-    this.#index.delete(digest);
-    this.#committedBytes -= entry.sizeBytes;
     const trash = this.layout.temporary();
     try {
       // Renamed at once, so that a new commit of the same digest cannot be hit by the slower unlink.
       renameSync(this.layout.blob(digest), trash);
       this.#remove(trash);
     } catch (error) {
-      if (!isMissing(error)) throw OciError.from(error);
+      // What cannot be removed gives no room, and can still be served; but what is damaged never again.
+      if (!isMissing(error) && reason !== 'damaged') throw OciError.from(error);
     }
+    this.#index.delete(digest);
+    this.#committedBytes -= entry.sizeBytes;
     this.#options.onEvict?.(digest, reason);
   }
 
@@ -282,20 +289,4 @@ export class DiskStore implements ContentStore, Spools {
   #remove(path: string): void {
     rm(path, { force: true }).catch(() => undefined);
   }
-
-  #touch(digest: Digest, entry: Entry): void {
-    const now = Date.now();
-    if (now - entry.touchedAtMs < TOUCH_EVERY_MS) return;
-    entry.touchedAtMs = now;
-    // A read-only disk still serves; only the order after a restart is less exact.
-    utimes(this.layout.blob(digest), now / 1000, now / 1000).catch(() => undefined);
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
-}
-
-function isDamage(error: unknown): boolean {
-  return isMissing(error) || (error instanceof OciError && error.code === 'CORRUPT');
 }

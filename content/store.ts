@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import type { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Chunks } from './chunk.ts';
 
@@ -59,6 +60,9 @@ export interface Content extends AsyncDisposable {
 export interface Ingest extends AsyncDisposable {
   readonly digest: Digest;
   readonly sizeBytes: number;
+
+  /** What ended it without a commit; before anybody has called `abort`: what the storage, or the bytes, did. */
+  readonly failure: OciError | undefined;
 
   /**
    * Writes the pieces one after the other at `position`; they may be used again when the promise is settled. Bytes that

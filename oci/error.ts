@@ -27,6 +27,11 @@ const HTTP_STATUS = {
   SIZE_INVALID: 413,
   /** An origin has refused a change. Its own status and words take the place of these: shared-tier/origin/origin-refused.ts. */
   PUSH_REFUSED: 400,
+  /**
+   * Not in the specification, on purpose: oras takes NAME_UNKNOWN at /referrers/ for a missing repository and gives up,
+   * and every other 404 for a registry without that API, and looks for a tag instead.
+   */
+  ENDPOINT_UNKNOWN: 404,
   UNSUPPORTED: 405,
   RANGE_INVALID: 416,
   INTERNAL: 500,

@@ -68,8 +68,7 @@ const MAX_PATH = 1024;
  * Parses method, path, query and the headers that matter
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints, and "Registry Proxying" for `ns`).
  *
- * @throws OciError UNSUPPORTED (method), NAME_UNKNOWN (no such endpoint), AUTHORIZATION_INVALID, or what is wrong with a
- *   name
+ * @throws OciError UNSUPPORTED (method), ENDPOINT_UNKNOWN, AUTHORIZATION_INVALID, or what is wrong with a name
  */
 export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest {
   if (raw.method !== 'GET' && raw.method !== 'HEAD') {
@@ -80,7 +79,7 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
   if (path === '/v2' || path === '/v2/') return { kind: 'ping' };
 
   const endpoint = /^\/v2\/(?<name>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/.exec(path)?.groups;
-  if (!endpoint) throw new OciError('NAME_UNKNOWN', 'there is no such endpoint');
+  if (!endpoint) throw new OciError('ENDPOINT_UNKNOWN', 'there is no such endpoint');
   const authorization = Authorization.parse(authorizationsOf(raw));
   const target = { ...parseTarget(endpoint['name'] ?? '', query, names), authorization };
   const reference = endpoint['reference'] ?? '';

@@ -16,6 +16,7 @@ const GRPC_STATUS: Record<ErrorCode, status> = {
   BLOB_UPLOAD_INVALID: status.INVALID_ARGUMENT,
   SIZE_INVALID: status.INVALID_ARGUMENT,
   PUSH_REFUSED: status.FAILED_PRECONDITION,
+  ENDPOINT_UNKNOWN: status.UNIMPLEMENTED,
   UNSUPPORTED: status.UNIMPLEMENTED,
   INTERNAL: status.INTERNAL,
   CORRUPT: status.DATA_LOSS,
@@ -48,6 +49,19 @@ export function fromGrpcError(reason: unknown): OciError {
   return new OciError(code, reason.details, { denied, ...(challenge.length > 0 && { challenge }) });
 }
 
-function isServiceError(reason: unknown): reason is ServiceError {
+/** What a call fails with whose connection was given up before it could be sent. */
+export function connectionClosed(): ServiceError {
+  const details = 'the connection is closed';
+  return Object.assign(new Error(details), { code: status.CANCELLED, details, metadata: new Metadata() });
+}
+
+/** Did the transport fail, so that the same can be asked of another replica? Not when the time for an answer is over. */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof OciError ? error.cause : undefined;
+  return isServiceError(cause) && cause.code !== status.DEADLINE_EXCEEDED;
+}
+
+/** An answer of gRPC itself, or of what is under it. */
+export function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason;
 }

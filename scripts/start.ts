@@ -3,7 +3,8 @@ import { startAgent } from '../agent/agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from '../agent/config.ts';
 import { Problems } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
-import { formatAddress } from '../service/units.ts';
+import type { TlsFiles } from '../service/tls-files.ts';
+import { type Address, formatAddress } from '../service/units.ts';
 import { TIER_VARIABLES, readTierConfig } from '../shared-tier/config.ts';
 import { startSharedTier } from '../shared-tier/shared-tier.ts';
 
@@ -33,10 +34,20 @@ process.exitCode = await runProgram(
     start: async (config, log) => {
       await using starting = new AsyncDisposableStack();
       const tier = starting.use(await startSharedTier(config.tier, log.child({ part: 'shared-tier' })));
+      // With TLS the certificate must have the name that the agent looks for; the port may have been chosen just now.
+      const { tierTls, mirrorTls, sharedTier } = config.agent;
+      const host = tierTls.caFile === undefined ? tier.grpc.host : sharedTier.host;
       const agent = starting.use(
-        await startAgent({ ...config.agent, sharedTier: tier.grpc }, log.child({ part: 'agent' })),
+        await startAgent({ ...config.agent, sharedTier: { host, port: tier.grpc.port } }, log.child({ part: 'agent' })),
       );
-      process.stderr.write(welcome(formatAddress(agent.mirror), formatAddress(agent.status), formatAddress(tier.http)));
+      process.stderr.write(
+        welcome({
+          mirror: urlOf(mirrorTls, agent.mirror),
+          status: formatAddress(agent.status),
+          tier: urlOf(config.tier.tls, tier.http),
+          certsDirectory: config.agent.certsDirectory,
+        }),
+      );
       const running = starting.move();
       return { [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
     },
@@ -44,24 +55,41 @@ process.exitCode = await runProgram(
   { args: process.argv.slice(2), env: process.env },
 );
 
-function welcome(mirror: string, status: string, tier: string): string {
+function urlOf(tls: TlsFiles, address: Address): string {
+  return `${tls.certFile === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
+}
+
+function hostIn(url: string): string {
+  return new URL(url).host;
+}
+
+interface Places {
+  readonly mirror: string;
+  readonly status: string;
+  readonly tier: string;
+  readonly certsDirectory: string | undefined;
+}
+
+function welcome({ mirror, status, tier, certsDirectory }: Places): string {
+  const byHand = `For containerd, put this into /etc/containerd/certs.d/_default/hosts.toml:
+
+  [host."${mirror}"]
+    capabilities = ["pull", "resolve"]
+    dial_timeout = "5s"`;
+  const isManaged = `The hosts.toml files in ${certsDirectory} are managed: they lead containerd here.`;
   return `
 circ is running: one agent and one shared tier, on this machine only.
 
-  mirror for containerd   http://${mirror}
+  mirror for containerd   ${mirror}
   its metrics             http://${status}/metrics
-  shared tier             http://${tier}   (podman, crane, docker: ${tier}/REGISTRY/REPOSITORY)
+  shared tier             ${tier}   (podman, crane, docker: ${hostIn(tier)}/REGISTRY/REPOSITORY)
 
-For containerd, put this into /etc/containerd/certs.d/_default/hosts.toml:
-
-  [host."http://${mirror}"]
-    capabilities = ["pull", "resolve"]
-    dial_timeout = "5s"
+${certsDirectory === undefined ? byHand : isManaged}
 
 Try it, twice:
 
-  crane pull ${mirror}/docker.io/library/busybox:latest /tmp/busybox.tar
-  curl -sI "http://${mirror}/v2/library/busybox/manifests/latest?ns=docker.io"
+  crane pull ${hostIn(mirror)}/docker.io/library/busybox:latest /tmp/busybox.tar
+  curl -sI "${mirror}/v2/library/busybox/manifests/latest?ns=docker.io"
 
 Ctrl-C ends it. What was cached stays in ./.circ
 `;

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, resolveRange } from '../oci/range.ts';
@@ -7,6 +7,7 @@ import { Exchange, type RequestReport } from './exchange.ts';
 import { inTime } from './in-time.ts';
 import type { OciSource } from './oci-source.ts';
 import { sendChunks } from './send.ts';
+import { type ServerTls, createTlsServer } from './tls-server.ts';
 
 export interface OciServerOptions {
   readonly source: OciSource;
@@ -18,35 +19,35 @@ export interface OciServerOptions {
   readonly challenge?: string;
   /** Answers requests of endpoints that only this program has; false: it was none of those, and the server's own turn. */
   readonly further?: (raw: IncomingMessage, exchange: Exchange) => Promise<boolean>;
+  /** https instead of http. */
+  readonly tls?: ServerTls | undefined;
   /** One call a request. Must not throw. */
   readonly report: (report: RequestReport) => void;
 }
 
 /** A connection that takes or gives no byte for this long is closed: it would hold buffers for ever. */
 const IDLE_MS = 60_000;
+/** For the request's own bytes. */
 const REQUEST_MS = 30_000;
 /** A body that nobody reads is waited for this long, so that its client gets to read the answer. */
 const LINGER_MS = 5_000;
 
 /** The read side of the distribution API over a source, and what a program has besides. */
-export function createOciServer({
-  source: slow,
-  names,
-  challenge,
-  further,
-  report,
-}: OciServerOptions): FastifyInstance {
+export function createOciServer(options: OciServerOptions): FastifyInstance {
+  const { source: slow, names, challenge, further, tls, report } = options;
+  // Bodies may take any time; how slow they may be is for who reads them to say.
+  const requestMs = further ? 0 : REQUEST_MS;
   const source = inTime(slow);
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
     connectionTimeout: IDLE_MS,
     keepAliveTimeout: IDLE_MS,
-    // For the request's own bytes. Bodies may take any time; how slow they may be is for who reads them to say.
-    requestTimeout: further ? 0 : REQUEST_MS,
+    requestTimeout: requestMs,
     http: { headersTimeout: REQUEST_MS },
     forceCloseConnections: true,
     return503OnClosing: false,
+    ...(tls && { serverFactory: (handler: RequestListener) => bounded(createTlsServer(tls, handler), requestMs) }),
     frameworkErrors: (_error, request, reply) => void handle(request, reply), // paths that cannot be decoded
   });
   app.removeAllContentTypeParsers();
@@ -134,7 +135,11 @@ export function createOciServer({
     }
     await using blob = await source.openBlob(request, exchange);
     exchange.outcome = blob.outcome;
-    const { sizeBytes } = blob;
+    const { sizeBytes, redirect } = blob;
+    if (redirect) {
+      exchange.send(307, { ...headers, location: redirect.href, 'content-length': 0 });
+      return;
+    }
     const range = request.range && resolveRange(request.range, sizeBytes);
     const { start, end } = range ?? { start: 0, end: sizeBytes };
     exchange.begin(range ? 206 : 200, {
@@ -155,4 +160,12 @@ function leaveBody(raw: IncomingMessage): void {
   raw.resume();
   const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
   raw.once('end', () => clearTimeout(timer));
+}
+
+/** To servers that it has not made itself fastify does not give its limits. */
+function bounded(server: Server, requestMs: number): Server {
+  server.keepAliveTimeout = IDLE_MS;
+  server.headersTimeout = REQUEST_MS;
+  server.requestTimeout = requestMs;
+  return server.setTimeout(IDLE_MS);
 }

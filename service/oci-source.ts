@@ -19,6 +19,8 @@ export interface ManifestAnswer {
 export interface BlobAnswer extends AsyncDisposable {
   readonly sizeBytes: number;
   readonly outcome: Origin;
+  /** Where the client is sent for the bytes; then nobody asks for chunks. */
+  readonly redirect?: URL;
   /** See `Content.chunks`. Called at most once. */
   chunks(range: ByteRange, options: { signal: AbortSignal }): Chunks;
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Registry } from '../oci/reference.ts';
 import {
@@ -15,7 +15,10 @@ import {
 } from '../service/env.ts';
 import { LOG_LEVELS } from '../service/log.ts';
 import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/origins-file.ts';
+import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
 import { type Address, isLoopback, parseAddress, parseDuration, parseSize } from '../service/units.ts';
+import { type AllowedCallers, parseAllowedCallers } from './callers/allowed-callers.ts';
+import type { LeasesConfig } from './leases/open-leases.ts';
 import { readCredentials } from './origin/operator-credential.ts';
 
 export interface TierConfig {
@@ -30,14 +33,22 @@ export interface TierConfig {
   readonly storeBytes: number;
   readonly masterKey: Uint8Array;
   readonly grantTtlMs: number;
+  readonly leases: LeasesConfig;
   readonly origins: OriginsFile;
   /** PEM text of the registries that have a `ca`. */
   readonly cas: ReadonlyMap<Registry, string>;
+  /** With a certificate gRPC and HTTP speak TLS. */
+  readonly tls: TlsFiles;
+  /** Who may call gRPC. */
+  readonly clients: AllowedCallers;
   readonly insecure: boolean;
   readonly logLevel: string;
 }
 
 const MIN_KEY_BYTES = 32;
+const MIN_LEASE_MS = 1_000;
+/** Kubernetes tells each pod its namespace here. */
+const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 
 /** What the shared tier reads from its environment. */
 export const TIER_VARIABLES = {
@@ -47,19 +58,29 @@ export const TIER_VARIABLES = {
   CIRC_TIER_ADVERTISE: optional('host:port at which agents reach the HTTP of this replica', parseAddress),
   CIRC_TIER_STORE: variable('file://DIRECTORY of the cluster-wide cache', 'file:///var/lib/circ/tier', parseStore),
   CIRC_TIER_STORE_SIZE: variable('bound of the cache', '200GiB', parseSize),
-  CIRC_TIER_LEASES: variable('where singleflight leases live: memory (one replica)', 'memory', oneOf('memory')),
+  CIRC_TIER_LEASES: variable(
+    'where singleflight leases live: kubernetes, or memory (one replica)',
+    'memory',
+    oneOf('kubernetes', 'memory'),
+  ),
+  CIRC_TIER_LEASE_DURATION: variable('how long a replica that has gone keeps others waiting', '15s', parseDuration),
+  CIRC_POD_NAMESPACE: optional('namespace of the leases; in a pod, its own', parseText),
+  CIRC_POD_NAME: optional('name of this replica in its leases; made at start if unset', parseText),
   CIRC_TIER_KEY_FILE: optional('file with the master key, at least 32 bytes; made at start if unset', parseText),
   CIRC_GRANT_TTL: variable('how long a proof of access is remembered; 0s = never', '60s', parseDuration),
-  CIRC_TIER_LEASE_DURATION: notYet('duration of a lease'),
   CIRC_TIER_SPOOL_DIR: notYet('where content on its way is kept'),
   CIRC_TIER_SPOOL_SIZE: notYet('bound of the spool'),
   CIRC_TIER_PUBLIC_URL: optional(
     'URL under which pushers reach the shared tier; unset: addresses are relative',
     parseUrl,
   ),
-  CIRC_TIER_CLIENTS: notYet('who may call gRPC'),
-  CIRC_TLS_CERT_FILE: notYet('TLS of gRPC and HTTP'),
-  CIRC_TLS_KEY_FILE: notYet('TLS of gRPC and HTTP'),
+  CIRC_TIER_CLIENTS: optional(
+    'who may call gRPC: tokenreview:AUDIENCE:NAMESPACE/SERVICEACCOUNT,… or mtls:SAN,…; any on loopback',
+    parseAllowedCallers,
+  ),
+  CIRC_TLS_CERT_FILE: optional('certificate chain of gRPC and HTTP, PEM, followed when it changes', parseText),
+  CIRC_TLS_KEY_FILE: optional('its key', parseText),
+  CIRC_TLS_CA_FILE: optional('what is trusted as clients and as other replicas', parseText),
   CIRC_ORIGINS: optional('YAML file: which registries may be reached, and how', parseText),
   CIRC_INSECURE: variable('allow listeners beyond loopback without TLS and identity', 'false', parseFlag),
   CIRC_LOG_LEVEL: variable(LOG_LEVELS.join(', '), 'info', oneOf(...LOG_LEVELS)),
@@ -72,17 +93,14 @@ export function readTierConfig(env: Env): TierConfig {
   const values = readEnv(TIER_VARIABLES, env, problems);
   const { CIRC_ORIGINS: originsPath, CIRC_TIER_KEY_FILE: keyPath } = values;
 
-  // The status port shows counters only; the others carry content, and later credentials.
-  for (const name of ['CIRC_TIER_GRPC_LISTEN', 'CIRC_TIER_HTTP_LISTEN'] as const) {
-    if (!values.CIRC_INSECURE && !isLoopback(values[name])) {
-      problems.add(name, 'expected a loopback address, because there is no TLS; CIRC_INSECURE=true allows others');
-    }
-  }
+  const { tls, clients } = securityOf(values, problems);
   const masterKey =
     keyPath === undefined
       ? randomBytes(MIN_KEY_BYTES)
       : (problems.attempt('CIRC_TIER_KEY_FILE', () => readFileSync(keyPath)) ?? randomBytes(MIN_KEY_BYTES));
   if (masterKey.length < MIN_KEY_BYTES) problems.add('CIRC_TIER_KEY_FILE', `expected at least ${MIN_KEY_BYTES} bytes`);
+
+  const leases = leasesOf(values, problems);
 
   const origins = problems.attempt('CIRC_ORIGINS', () => readOriginsFile(originsPath)) ?? parseOriginsFile('');
   const cas = new Map<Registry, string>();
@@ -107,11 +125,69 @@ export function readTierConfig(env: Env): TierConfig {
     storeBytes: values.CIRC_TIER_STORE_SIZE,
     masterKey,
     grantTtlMs: values.CIRC_GRANT_TTL,
+    leases,
     origins,
     cas,
+    tls,
+    clients,
     insecure: values.CIRC_INSECURE,
     logLevel: values.CIRC_LOG_LEVEL,
   };
+}
+
+function leasesOf(values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>, problems: Problems): LeasesConfig {
+  const { CIRC_TIER_LEASES: kind, CIRC_TIER_LEASE_DURATION: durationMs, CIRC_POD_NAME: podName } = values;
+  if (durationMs < MIN_LEASE_MS) problems.add('CIRC_TIER_LEASE_DURATION', 'expected at least 1s');
+  if (kind === 'memory') return { kind, durationMs };
+  // Replicas read from each other: by signed reads that the reader signs, at the address that the other one tells.
+  if (values.CIRC_TIER_KEY_FILE === undefined) {
+    problems.add('CIRC_TIER_KEY_FILE', 'expected, with the same bytes for all replicas, when leases are in kubernetes');
+  }
+  const { CIRC_TIER_ADVERTISE: advertise, POD_IP: podIp, CIRC_TIER_HTTP_LISTEN: listen } = values;
+  if (advertise === undefined && podIp === undefined && !isLoopback(listen)) {
+    problems.add('CIRC_TIER_ADVERTISE', 'expected it or POD_IP, when leases are in kubernetes');
+  }
+  const namespace =
+    values.CIRC_POD_NAMESPACE ??
+    problems.attempt('CIRC_POD_NAMESPACE', () => {
+      try {
+        return readFileSync(NAMESPACE_FILE, 'utf8').trim();
+      } catch {
+        throw new Error('expected, outside of a pod, when leases are in kubernetes');
+      }
+    });
+  // Two replicas of one name would take each other's leases for those of their own earlier lives.
+  return { kind, durationMs, namespace: namespace ?? '', podName: podName ?? `circ-${randomUUID()}` };
+}
+
+/** What the listeners must have when more than this machine reaches them. */
+function securityOf(
+  values: ReturnType<typeof readEnv<typeof TIER_VARIABLES>>,
+  problems: Problems,
+): Pick<TierConfig, 'tls' | 'clients'> {
+  const { CIRC_TIER_CLIENTS: clients = { kind: 'any' }, CIRC_INSECURE: insecure } = values;
+  const tls = checkTlsFiles(
+    {
+      cert: ['CIRC_TLS_CERT_FILE', values.CIRC_TLS_CERT_FILE],
+      key: ['CIRC_TLS_KEY_FILE', values.CIRC_TLS_KEY_FILE],
+      ca: ['CIRC_TLS_CA_FILE', values.CIRC_TLS_CA_FILE],
+    },
+    problems,
+  );
+  // The status port shows counters only; the others carry content and credentials.
+  const listeners = ['CIRC_TIER_GRPC_LISTEN', 'CIRC_TIER_HTTP_LISTEN'] as const;
+  const open = insecure ? [] : listeners.filter((name) => !isLoopback(values[name]));
+  const otherwise = 'CIRC_INSECURE=true allows it without';
+  if (tls.certFile === undefined) {
+    for (const name of open) problems.add(name, `expected a loopback address, or CIRC_TLS_CERT_FILE; ${otherwise}`);
+  }
+  if (open.length > 0 && clients.kind === 'any') {
+    problems.add('CIRC_TIER_CLIENTS', `expected who may call, because not all listeners are on loopback; ${otherwise}`);
+  }
+  if (clients.kind === 'mtls' && (tls.certFile === undefined || tls.caFile === undefined)) {
+    problems.add('CIRC_TIER_CLIENTS', 'mtls needs CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE and CIRC_TLS_CA_FILE');
+  }
+  return { tls, clients };
 }
 
 /** `file:///var/lib/circ` or, relative to the working directory, `file://./.circ/tier`. */

@@ -4,8 +4,13 @@ import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import type { Logger } from '../service/log.ts';
+import { Seldom } from '../service/seldom.ts';
+import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
+import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
+import type { LeasesEvents } from './leases/leases.ts';
+import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
 
@@ -13,10 +18,14 @@ import type { ReadReport } from './signed-reads.ts';
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
+  readonly once: OnceEvents;
+  readonly leases: LeasesEvents;
+  readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
   readonly pushed: (client: OriginClient, bytes: number) => void;
+  readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
   readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
@@ -62,6 +71,17 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['result'],
     registers,
   });
+  const duplicates = new Counter({
+    name: 'circ_fetch_duplicates_total',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    registers,
+  });
+  const leaseOperations = new Counter({
+    name: 'circ_lease_operations_total',
+    help: 'Calls of the Kubernetes API for singleflight leases',
+    labelNames: ['verb', 'result'],
+    registers,
+  });
   const evictions = new Counter({
     name: 'circ_evictions_total',
     help: 'Content that was removed from the store',
@@ -80,6 +100,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  const callersRefused = new Counter({
+    name: 'circ_callers_refused_total',
+    help: 'gRPC calls without an identity that is let in (unauthorized), or whose identity could not be checked',
+    labelNames: ['result'],
+    registers,
+  });
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'Content or records that could not be stored; they were served all the same if possible',
@@ -87,6 +113,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
   gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  const seldom = new Seldom();
   const warned = new Set<Registry>();
 
   return {
@@ -103,7 +130,33 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         if (!error) log.info(facts, 'fetched');
         else log.warn({ ...facts, code: error.code, reason: error.message, err: error.cause }, 'fetch failed');
       },
+      notKept: ({ registry, repository }, digest, error) => {
+        fetches.inc({ result: 'not-kept' });
+        notKept.inc();
+        const facts = { registry, repository, digest, reason: error.message, err: error.cause };
+        log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
+      },
     },
+    once: {
+      duplicated: ({ registry, repository }, reason, error) => {
+        duplicates.inc();
+        log.warn({ registry, repository, reason, err: error }, 'fetched here though another replica may fetch it too');
+      },
+      followed: ({ registry, repository }, { identity, address }) => {
+        log.debug({ registry, repository, holder: identity, address }, 'reading from the replica that fetches it');
+      },
+    },
+    leases: {
+      foreignStore: ({ identity, address }) => {
+        log.error(
+          { holder: identity, address },
+          'another replica has another store: all replicas need the same one (s3://), or there must be only one',
+        );
+      },
+      swept: (count) => log.info({ count }, 'deleted leases of replicas that have gone'),
+      failed: (error) => log.warn({ reason: error.message, err: error.cause }, 'leases could not be cleaned up now'),
+    },
+    leaseOperation: (verb, result) => leaseOperations.inc({ verb, result }),
     evicted: (digest, reason) => {
       evictions.inc({ reason });
       log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');
@@ -119,9 +172,18 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
     pushed: ({ origin }, bytes) => pushedBytes.inc({ origin: origin.label }, bytes),
+    callerRefused: ({ code, message, cause }, peer) => {
+      callersRefused.inc({ result: code.toLowerCase() });
+      const address = peer.replace(/:\d+$/, '');
+      seldom.happened(`caller ${address}: ${message}`, (times) => {
+        log.warn({ peer: address, code, reason: message, times, err: cause }, 'caller refused');
+      });
+    },
     notKept: (error) => {
       notKept.inc();
-      log.error({ err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      seldom.happened(error instanceof Error ? error.message : '', (times) => {
+        log.error({ times, err: error }, 'cannot store: the disk is full or broken; serving goes on');
+      });
     },
     privateAddress: (registry) => {
       if (warned.has(registry) || warned.size >= 1_000) return;

@@ -1,32 +1,28 @@
-import type { Content, ContentStore, Ingest } from '../content/store.ts';
+import type { Content, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import type { FetchOptions } from './fetch-options.ts';
+import type { SharedDownload } from './once.ts';
+import { PassThrough } from './origin/pass-through.ts';
 import type { Place } from './records.ts';
-import { type Right, type Rights, firstAllowed, isRefusal } from './right.ts';
-import type { Slots } from './slots.ts';
+import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
 
-export interface FetchOptions {
-  /** Of the caller that begins it. */
-  readonly rights: Rights;
-  readonly digest: Digest;
-  readonly download: Omit<DownloadOptions, 'signal' | 'digest' | 'repository' | 'credential'>;
-  readonly store: ContentStore;
-  readonly slots: Slots;
-  /** A fetch that nobody follows goes on this long. */
-  readonly lingerMs: number;
-  /** After that, what has arrived is kept this long for somebody who comes back. */
-  readonly parkMs: number;
-  /** Called once: when the content is committed (undefined), or with what ended the fetch. */
-  readonly ended: (error: OciError | undefined) => void;
+/** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
+interface Opened {
+  readonly sizeBytes: number;
+  readonly ingest?: Ingest;
 }
+
+type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
 
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
-/** Callers whose rights are kept for when that of the first one ends; a herd has a few different ones at most. */
-const MAX_RIGHTS = 32;
-const NOTHING_MISSING = { into: () => Promise.resolve(), cancel: () => undefined };
+const NOTHING_MISSING = {
+  into: () => Promise.resolve(),
+  cancel: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -35,15 +31,18 @@ const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content 
  *
  * It uses the credentials of who began it, until the origin refuses them in the middle of it; then those of the next one
  * who waits for the same and has a right of its own. Nothing is fetched with credentials whose owners have all gone.
+ *
+ * When the store cannot take the content, before it comes or in the middle of it, the fetch goes on without the store:
+ * who reads from then on is passed through to the origin.
  */
 export class Fetch {
   /** Where the origin is asked for it first. */
   readonly place: Place;
   readonly digest: Digest;
   readonly #options: FetchOptions;
-  /** Whose turn it is, and who comes next. */
-  #rights: readonly Right[];
-  #opened: Promise<Ingest>;
+  readonly #rights: SharedRights;
+  #opened: Promise<Opened>;
+  #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #state: 'running' | 'parked' | 'ended' = 'running';
@@ -54,7 +53,7 @@ export class Fetch {
 
   constructor(options: FetchOptions) {
     this.#options = options;
-    this.#rights = options.rights;
+    this.#rights = new SharedRights(options.rights);
     this.place = options.rights[0].place;
     this.digest = options.digest;
     this.#opened = this.#open();
@@ -70,28 +69,31 @@ export class Fetch {
 
   /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */
   join(right: Right): void {
-    const isKnown = this.#rights.some((each) => isEqual(each, right));
-    if (!isKnown && this.#rights.length < MAX_RIGHTS) this.#rights = [...this.#rights, right];
+    this.#rights.join(right);
   }
 
   /** A reader of the content while it arrives. Only after `opened`. @throws OciError BLOB_UNKNOWN: open it again */
   async follow(): Promise<Content> {
-    if (this.#rights.length === 0) throw new OciError('BLOB_UNKNOWN', 'nobody waits for this content any more');
-    const content = (await this.#opened).follow();
+    if (this.#rights.isEmpty) throw new OciError('BLOB_UNKNOWN', 'nobody waits for this content any more');
+    const { sizeBytes, ingest } = await this.#opened;
+    // The writer may not have noticed yet that the storage has failed.
+    if (ingest?.failure?.code === 'UNAVAILABLE' && this.#state !== 'ended') this.#pass(ingest.failure, sizeBytes);
+    const content = this.#passing ?? ingest?.follow();
+    if (!content) throw new OciError('UNAVAILABLE', 'this fetch has ended');
     const { signal: interrupted } = this.#interrupt;
     this.#followers += 1;
     this.#attend();
     let isOpen = true;
     return {
-      digest: content.digest,
-      sizeBytes: content.sizeBytes,
+      digest: this.digest,
+      sizeBytes,
       chunks: (range, { signal }) => content.chunks(range, { signal: AbortSignal.any([signal, interrupted]) }),
       [Symbol.asyncDispose]: async () => {
         if (!isOpen) return;
         isOpen = false;
         this.#followers -= 1;
         this.#attend();
-        await content[Symbol.asyncDispose]();
+        if (!(content instanceof PassThrough)) await content[Symbol.asyncDispose]();
       },
     };
   }
@@ -100,14 +102,14 @@ export class Fetch {
   async cancel(reason: OciError): Promise<void> {
     clearTimeout(this.#timer);
     this.#stop.abort(reason);
-    const ingest = await this.#opened.catch(() => undefined);
-    if (!ingest) return;
-    this.#fail(ingest, reason);
+    const opened = await this.#opened.catch(() => undefined);
+    if (!opened) return;
+    this.#fail(opened.ingest, reason);
     await this.#running;
-    await ingest[Symbol.asyncDispose]();
+    await opened.ingest?.[Symbol.asyncDispose]();
   }
 
-  async #open(): Promise<Ingest> {
+  async #open(): Promise<Opened> {
     const opening = new AbortController();
     const late = setTimeout(
       () => opening.abort(new OciError('UNAVAILABLE', 'the origin does not answer now')),
@@ -115,74 +117,95 @@ export class Fetch {
     );
     const signal = AbortSignal.any([opening.signal, this.#stop.signal]);
     let slot: Disposable | undefined;
-    let started: StartedDownload | undefined;
+    let started: SharedDownload | undefined;
     try {
       slot = await this.#options.slots.take(signal);
       // Only the caller that began it: the origin's first answer is an answer to that one.
       started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
-      const ingest = await this.#options.store.ingest(this.digest, started.sizeBytes);
-      this.#running = this.#run(started, ingest, slot, this.#stop.signal);
-      return ingest;
+      const { sizeBytes } = started;
+      const ingest = started.isStored ? undefined : await this.#ingest(sizeBytes);
+      if (ingest) {
+        this.#running = this.#run(started, ingest, slot, this.#stop.signal);
+        return { sizeBytes, ingest };
+      }
+      if (started.isStored) this.#end(undefined);
+      await abandon(started, slot); // each reader asks for itself, the origin or the store
+      return { sizeBytes };
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       throw error;
     } finally {
       clearTimeout(late);
     }
   }
 
+  /** Undefined when the store cannot take it. */
+  async #ingest(sizeBytes: number): Promise<Ingest | undefined> {
+    try {
+      return await this.#options.store.ingest(this.digest, sizeBytes);
+    } catch (error) {
+      const failure = OciError.from(error);
+      if (failure.code !== 'UNAVAILABLE') throw failure;
+      this.#pass(failure, sizeBytes);
+      return undefined;
+    }
+  }
+
+  #pass(failure: OciError, sizeBytes: number): void {
+    if (this.#passing) return;
+    const { download, notKept } = this.#options;
+    this.#passing = new PassThrough({
+      ...download,
+      rights: () => this.#rights.all,
+      digest: this.digest,
+      sizeBytes,
+      signal: this.#stop.signal,
+      corrupt: (error) => this.#end(error),
+    });
+    notKept(failure);
+  }
+
   async #startDownload(
     { place: { repository }, credential }: Right,
     missing: ByteRange | undefined,
     signal: AbortSignal,
-  ): Promise<StartedDownload> {
-    const { download } = this.#options;
-    return await startDownload({ ...download, repository, credential, digest: this.digest, signal }, missing);
+  ): Promise<SharedDownload> {
+    const { download, start } = this.#options;
+    return await start({ ...download, repository, credential, digest: this.digest, signal }, missing);
   }
 
   /** Begins to fetch what is missing, with the first right that the origin accepts; the others have ended. */
-  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Pick<StartedDownload, 'into' | 'cancel'>> {
+  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Download> {
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     if (!missing) return NOTHING_MISSING;
-    return await firstAllowed(this.#rights, async (right) => {
-      try {
-        return await this.#startDownload(right, missing, signal);
-      } catch (error) {
-        if (isRefusal(error)) this.#ended(right);
-        throw error;
-      }
-    });
+    return await this.#rights.use((right) => this.#startDownload(right, missing, signal));
   }
 
-  #ended(right: Right | undefined): void {
-    this.#rights = this.#rights.filter((each) => each !== right);
-  }
-
-  async #run(
-    started: Pick<StartedDownload, 'into'>,
-    ingest: Ingest,
-    slot: Disposable,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #run(started: Download, ingest: Ingest, slot: Disposable, signal: AbortSignal): Promise<void> {
+    let download = started;
     this.#attend();
     try {
-      for (let download = started; ; download = await this.#continue(ingest, signal)) {
+      for (; ; download = await this.#continue(ingest, signal)) {
         try {
           await download.into(ingest);
           break;
         } catch (error) {
           if (!isRefusal(error)) throw error;
-          this.#ended(this.#rights[0]);
-          if (this.#rights.length === 0) throw error;
+          this.#rights.next();
+          if (this.#rights.isEmpty) throw error;
+          await download[Symbol.asyncDispose](); // another replica may have a better right
         }
       }
       await ingest.commit();
+      await this.#options.committed();
       this.#end(undefined);
     } catch (error) {
+      if (error === NOBODY_WAITS) return; // the ingest is kept for a while
       if (isRefusal(error)) this.#suspend(ingest);
-      else if (error !== NOBODY_WAITS) this.#fail(ingest, error); // else the ingest is kept for a while
+      else if (ingest.failure?.code === 'UNAVAILABLE') this.#pass(ingest.failure, ingest.sizeBytes);
+      else this.#fail(ingest, error);
     } finally {
+      await download[Symbol.asyncDispose]();
       slot[Symbol.dispose]();
     }
   }
@@ -194,24 +217,28 @@ export class Fetch {
     this.#options.ended(error);
   }
 
-  #fail(ingest: Ingest, error: unknown): void {
-    ingest.abort(error);
+  #fail(ingest: Ingest | undefined, error: unknown): void {
+    ingest?.abort(error);
     this.#end(OciError.from(error));
   }
 
   /** Sets what happens next: nothing while there are readers, else stopping, and at last forgetting. */
   #attend(): void {
-    if (this.#state === 'ended' || (this.#state === 'parked' && this.#rights.length === 0)) return;
+    if (this.#state === 'ended' || (this.#state === 'parked' && this.#rights.isEmpty)) return;
     clearTimeout(this.#timer);
-    if (this.#state === 'parked') this.#resume();
+    if (this.#state === 'parked' && !this.#passing) this.#resume();
     else if (this.#followers === 0) this.#timer = setTimeout(() => void this.#park(), this.#options.lingerMs).unref();
   }
 
   async #park(): Promise<void> {
     this.#state = 'parked';
-    this.#rights = []; // who comes back brings a right
+    this.#rights.clear(); // who comes back brings a right
     this.#stop.abort(NOBODY_WAITS);
-    const ingest = await this.#opened;
+    if (this.#passing) {
+      this.#end(undefined);
+      return;
+    }
+    const { ingest } = await this.#opened;
     if (this.#state === 'parked') this.#forgetLater(ingest); // else somebody came back meanwhile
   }
 
@@ -219,13 +246,13 @@ export class Fetch {
   #suspend(ingest: Ingest): void {
     clearTimeout(this.#timer);
     this.#state = 'parked';
-    this.#rights = [];
+    this.#rights.clear();
     this.#interrupt.abort(new OciError('UNAVAILABLE', 'the right to fetch this content has ended'));
     this.#interrupt = new AbortController();
     this.#forgetLater(ingest);
   }
 
-  #forgetLater(ingest: Ingest): void {
+  #forgetLater(ingest: Ingest | undefined): void {
     this.#timer = setTimeout(() => this.#fail(ingest, NOBODY_WAITS), this.#options.parkMs).unref();
   }
 
@@ -238,17 +265,16 @@ export class Fetch {
   /** One writer after the other: what one of them has received the next one must not ask for again. */
   async #restart(before: Promise<void>, signal: AbortSignal): Promise<void> {
     await before;
-    const ingest = await this.#opened;
-    if (this.#state === 'ended') return; // the one before had everything already
+    const { ingest } = await this.#opened;
+    if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     let slot: Disposable | undefined;
-    let started: Pick<StartedDownload, 'into' | 'cancel'> | undefined;
+    let started: Download | undefined;
     try {
       slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
       started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {
-      started?.cancel();
-      slot?.[Symbol.dispose]();
+      await abandon(started, slot);
       if (isRefusal(error)) this.#suspend(ingest);
       else if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
@@ -257,6 +283,8 @@ export class Fetch {
   }
 }
 
-function isEqual(a: Right, b: Right): boolean {
-  return a.credential.key === b.credential.key && a.place.repository === b.place.repository;
+async function abandon(started: Download | undefined, slot: Disposable | undefined): Promise<void> {
+  started?.cancel();
+  await started?.[Symbol.asyncDispose]();
+  slot?.[Symbol.dispose]();
 }

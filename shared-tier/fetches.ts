@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import { Fetch } from './fetch.ts';
+import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { Place, Records } from './records.ts';
 import { type Rights, isRefusal } from './right.ts';
@@ -13,11 +14,14 @@ import { Slots } from './slots.ts';
 export interface FetchEvents {
   received(client: OriginClient, bytes: number): void;
   ended(place: Place, digest: Digest, error: OciError | undefined): void;
+  /** Content cannot be stored, and is passed through instead. */
+  notKept(place: Place, digest: Digest, error: OciError): void;
 }
 
 export interface FetchesOptions {
   readonly store: ContentStore;
   readonly records: Records;
+  readonly once: Once;
   readonly events: FetchEvents;
   readonly lingerMs?: number;
   readonly parkMs?: number;
@@ -94,7 +98,8 @@ export class Fetches implements AsyncDisposable {
       for (const right of rights) running.join(right);
       return running;
     }
-    const { store, records, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
+    const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
+    let isKept = true;
     const fetch = new Fetch({
       rights,
       digest,
@@ -108,11 +113,21 @@ export class Fetches implements AsyncDisposable {
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),
       },
+      start: async (download, missing) => {
+        // What cannot be read counts as not there: the origin has it.
+        const stored = async () =>
+          (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
+        return await once.start({ place, download: { ...download, client: client.registry }, stored }, missing);
+      },
+      notKept: (error) => {
+        isKept = false;
+        events.notKept(place, digest, error);
+      },
+      committed: () => records.fetched(place, digest, BLOB_MEDIA_TYPE),
       ended: (error) => {
         this.#running.delete(key);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
-        if (!error) records.fetched(place, digest, BLOB_MEDIA_TYPE);
-        events.ended(place, digest, error);
+        if (error || isKept) events.ended(place, digest, error);
       },
     });
     this.#running.set(key, fetch);

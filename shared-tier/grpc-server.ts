@@ -1,4 +1,10 @@
-import { type ServerUnaryCall, Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, protoPath } from 'grpc-health-check';
 import { loadSync } from '@grpc/proto-loader';
@@ -24,6 +30,10 @@ export interface GrpcServerOptions {
   readonly reads: SignedReads;
   /** One question was answered. */
   readonly report: (method: string, durationMs: number, error: OciError | undefined) => void;
+  /** Absent: no TLS. */
+  readonly credentials?: ServerCredentials | undefined;
+  /** What every call passes first. */
+  readonly interceptors?: ServerInterceptor[];
 }
 
 /** The largest message: a manifest of 4 MiB and what goes with it. */
@@ -35,18 +45,20 @@ const BEGIN_MS = 5_000;
 /** `circ.v1.SharedTier`, health and reflection: proto on one side, `Images` on the other, nothing between. */
 export class GrpcServer implements AsyncDisposable {
   readonly #options: GrpcServerOptions;
-  readonly #server = new Server({
-    'grpc.max_receive_message_length': 64 * 1024,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_concurrent_streams': MAX_STREAMS,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 5_000,
-  });
+  readonly #server: Server;
   readonly #health = new HealthImplementation({ '': 'SERVING', 'circ.v1.SharedTier': 'SERVING' });
   #port = 0;
 
   private constructor(options: GrpcServerOptions) {
     this.#options = options;
+    this.#server = new Server({
+      'grpc.max_receive_message_length': 64 * 1024,
+      'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MAX_STREAMS,
+      'grpc.keepalive_time_ms': 30_000,
+      'grpc.keepalive_timeout_ms': 5_000,
+      interceptors: options.interceptors ?? [],
+    });
   }
 
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
@@ -57,10 +69,14 @@ export class GrpcServer implements AsyncDisposable {
     const health = loadSync(protoPath, LOADER_OPTIONS);
     new ReflectionService({ ...loadDefinition(), ...health }).addToServer(server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    server.bindAsync(formatAddress(options.listen), ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(error);
-      else resolve(port);
-    });
+    server.bindAsync(
+      formatAddress(options.listen),
+      options.credentials ?? ServerCredentials.createInsecure(),
+      (error, port) => {
+        if (error) reject(error);
+        else resolve(port);
+      },
+    );
     grpc.#port = await promise;
     return grpc;
   }
@@ -71,7 +87,8 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#health.setStatus('', 'NOT_SERVING');
+    // Agents that watch leave before anything of theirs breaks.
+    for (const service of ['', 'circ.v1.SharedTier']) this.#health.setStatus(service, 'NOT_SERVING');
     const { promise, resolve } = Promise.withResolvers<undefined>();
     // Streams that stand open for ever (health watches) would hold an orderly end up.
     const timer = setTimeout(() => this.#server.forceShutdown(), 200);

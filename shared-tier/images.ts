@@ -83,7 +83,8 @@ export class Images {
       this.#learn(visit, manifest);
       for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
-      const readable = named.filter(({ digest }) => this.#canServe(visit.place, digest));
+      const all = await Promise.all(named.map(({ digest }) => this.#readable(visit.place, digest)));
+      const readable = all.filter((each) => each !== undefined);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }
@@ -92,9 +93,9 @@ export class Images {
   async statBlob(question: BlobQuestion): Promise<LocatedBlob> {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
-      const endsAtMs = this.#rightEnd(visit, digest);
+      const endsAtMs = await this.#rightEnd(visit, digest);
       const known = endsAtMs > 0 ? await this.#stored(visit.place, digest) : undefined;
-      if (known) this.#assertBlob(digest, visit.place);
+      if (known) await this.#assertBlob(digest, visit.place);
       const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest);
       const stored = known ?? (await this.#stored(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
@@ -106,17 +107,17 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const { place } = visit;
-      let endsAtMs = this.#rightEnd(visit, digest);
+      let endsAtMs = await this.#rightEnd(visit, digest);
       const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
-      let stored = isGranted ? await this.#stored(place, digest) : undefined;
+      let stored = isGranted ? await this.#openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
       const isFetchTheProof = endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
       if (endsAtMs === 0 && !isFetchTheProof) {
         ({ endsAtMs } = await this.#prove(visit, digest));
-        stored = await this.#stored(place, digest);
+        stored = await this.#openable(place, digest);
       }
-      this.#assertBlob(digest, place);
+      await this.#assertBlob(digest, place);
       this.#options.fetches.assertTrusted(place.registry, digest);
       if (stored) return { ...stored, endsAtMs, fromOrigin: false, grant: visit.grant };
       const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : endsAtMs);
@@ -126,9 +127,9 @@ export class Images {
 
   /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
   async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    const { records, store, fetches } = this.#options;
-    const stored = records.has(place.registry, digest) ? await store.open(digest) : undefined;
-    return stored ?? (await fetches.find(place.registry, digest)?.follow());
+    return (
+      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
+    );
   }
 
   /** Tags of the repository may mean something else now. */
@@ -149,7 +150,7 @@ export class Images {
 
   /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
   async #held(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = this.#options.records.holds(place, digest);
+    const mediaType = await this.#options.records.heldAs(place, digest);
     if (mediaType === undefined || !isManifestMediaType(mediaType)) return undefined;
     const stored = await this.#stored(place, digest);
     return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
@@ -178,6 +179,8 @@ export class Images {
     const { registry } = visit.client;
     const rights = visit.rights;
     if (known) return await this.#manifests.read(registry, rights, known);
+    const isProved = reference.kind === 'digest' && visit.objectEnd(reference.digest) > 0;
+    if (isProved && withContent) return await this.#manifests.fetch(registry, rights, reference, accept);
     const { digest, mediaType, sizeBytes } = await this.#resolve(visit, reference, accept);
     // Registries without a digest header on HEAD: only the bytes tell.
     if (digest === undefined) return await this.#manifests.fetch(registry, rights, reference, accept);
@@ -210,17 +213,36 @@ export class Images {
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
-    return this.#options.records.has(registry, digest) ? await this.#options.store.stat(digest) : undefined;
+    return (await this.#options.records.hasFrom(registry, digest)) ? await this.#options.store.stat(digest) : undefined;
   }
 
-  #canServe(place: Place, digest: Digest): boolean {
-    const { records } = this.#options;
-    return records.has(place.registry, digest) && records.holds(place, digest) !== undefined;
+  /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
+  async #openable(place: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
+    await using content = await this.#openStored(place, digest);
+    return content && { sizeBytes: content.sizeBytes };
+  }
+
+  async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
+    const { records, store, notKept } = this.#options;
+    if (!(await records.hasFrom(registry, digest))) return undefined;
+    try {
+      return await store.open(digest);
+    } catch (error) {
+      notKept(OciError.from(error));
+      return undefined;
+    }
+  }
+
+  /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
+  async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
+    const mediaType = await this.#options.records.heldAs(place, digest);
+    const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
+    return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
-  #rightEnd(visit: Visit, digest: Digest): number {
-    const isHeld = this.#options.records.holds(visit.place, digest) !== undefined;
+  async #rightEnd(visit: Visit, digest: Digest): Promise<number> {
+    const isHeld = (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
     return Math.max(visit.objectEnd(digest), isHeld ? visit.repositoryEnd : 0);
   }
 
@@ -228,7 +250,7 @@ export class Images {
   async #prove(visit: Visit, digest: Digest): Promise<{ sizeBytes: number; endsAtMs: number }> {
     const { place } = visit;
     const { records } = this.#options;
-    const isPublic = visit.isPublic && records.holds(place, digest) !== undefined;
+    const isPublic = visit.isPublic && (await records.heldAs(place, digest)) !== undefined;
     const last = isPublic ? await this.#stored(place, digest) : undefined;
     let sizeBytes: number;
     try {
@@ -240,7 +262,7 @@ export class Images {
     // Only this origin's own bytes: another's would tell it what they have that it must not know of.
     const stored = await this.#stored(place, digest);
     if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
-    this.#assertBlob(digest, place);
+    await this.#assertBlob(digest, place);
     records.proved(place, digest, 'application/octet-stream');
     return { sizeBytes, endsAtMs: visit.objectEnd(digest) };
   }
@@ -261,8 +283,8 @@ export class Images {
   }
 
   /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
-  #assertBlob(digest: Digest, place: Place): void {
-    const mediaType = this.#options.records.holds(place, digest);
+  async #assertBlob(digest: Digest, place: Place): Promise<void> {
+    const mediaType = await this.#options.records.heldAs(place, digest);
     if (mediaType !== undefined && isManifestMediaType(mediaType)) throw unknown('blob');
   }
 }

@@ -22,7 +22,7 @@ export interface Manifest {
 export interface ManifestsOptions {
   readonly store: ContentStore;
   readonly records: Records;
-  /** A manifest could not be kept; it was served all the same. */
+  /** A manifest could not be kept, or not be read; it was served all the same. */
   readonly notKept: (error: OciError) => void;
 }
 
@@ -43,16 +43,14 @@ export class Manifests {
     rights: Rights,
     { digest, mediaType }: Pick<Descriptor, 'digest' | 'mediaType'>,
   ): Promise<Manifest> {
-    const { store, records } = this.#options;
+    const { records } = this.#options;
     const [{ place }] = rights;
-    const heldAs = records.holds(place, digest);
-    if (heldAs === undefined || !records.has(place.registry, digest))
-      return await this.fetch(client, rights, digest, [mediaType]);
-    await using stored = await store.open(digest);
-    if (!stored) return await this.fetch(client, rights, digest, [mediaType]);
-    const range = { start: 0, end: stored.sizeBytes };
-    const content = await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) }));
-    return describe(content, digest, heldAs, false);
+    const heldAs = await records.heldAs(place, digest);
+    if (heldAs !== undefined && (await records.hasFrom(place.registry, digest))) {
+      const content = await this.#stored(digest);
+      if (content) return describe(content, digest, heldAs, false);
+    }
+    return await this.fetch(client, rights, digest, [mediaType]);
   }
 
   /** From the origin, by digest or (of registries that tell no digest) by tag. @throws as `read` */
@@ -77,10 +75,22 @@ export class Manifests {
     return await this.#fetches.run(`${placeKey(place)} ${name} ${accept.join()}`, fetch, isRefusal);
   }
 
+  /** Undefined also when it cannot be read: the origin has it. */
+  async #stored(digest: Digest): Promise<Buffer | undefined> {
+    try {
+      await using stored = await this.#options.store.open(digest);
+      const range = { start: 0, end: stored?.sizeBytes ?? 0 };
+      return stored && (await collect(stored.chunks(range, { signal: AbortSignal.timeout(FETCH_MS) })));
+    } catch (error) {
+      this.#options.notKept(OciError.from(error));
+      return undefined;
+    }
+  }
+
   async #keep(place: Place, { descriptor: { digest, mediaType }, content }: Manifest): Promise<void> {
     try {
       await this.#options.store.put(digest, content);
-      this.#options.records.fetched(place, digest, mediaType);
+      await this.#options.records.fetched(place, digest, mediaType);
     } catch (error) {
       this.#options.notKept(OciError.from(error));
     }

@@ -20,6 +20,7 @@ const recordSchema = z.object({
   holds: z.record(z.string(), z.string()),
 });
 type Record = z.infer<typeof recordSchema>;
+type Holds = Record['holds'];
 
 /** Repositories remembered for one content. A registry could say yes to any number of names. */
 const MAX_HOLDERS = 1_000;
@@ -31,9 +32,31 @@ const MAX_HOLDERS = 1_000;
  * - `holds(O, R, D)`: D was fetched from R, or O said yes to a proof on D in R.
  *
  * Content is served for (O, R) only if both are recorded, so that one origin's bytes, or lies, never answer for
- * another's. Records live beside the store and end with the content.
+ * another's. Records live with the store and end with the content. None of it throws: what cannot be read is not known,
+ * and what cannot be written is right in this process only.
  */
-export class Records {
+export interface Records {
+  /** Did all bytes come from this registry? */
+  hasFrom(registry: Registry, digest: Digest): Promise<boolean>;
+
+  /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
+  heldAs(place: Place, digest: Digest): Promise<string | undefined>;
+
+  /** All bytes came from this repository, and are committed. When it is settled, every replica can know. */
+  fetched(place: Place, digest: Digest, mediaType: string): Promise<void>;
+
+  /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
+  proved(place: Place, digest: Digest, mediaType: string): void;
+
+  /** The repository does not hold it any more. @returns true when the content is here, and no other one is known to */
+  deleted(place: Place, digest: Digest): Promise<boolean>;
+
+  /** Waits for what is being written. */
+  settled(): Promise<void>;
+}
+
+/** Records in files beside a store in a directory: all of them in memory, for one process. */
+export class FileRecords implements Records {
   readonly #layout: Layout;
   readonly #files: RecordFiles;
   readonly #records = new Map<Digest, Record>();
@@ -51,8 +74,8 @@ export class Records {
     layout: Layout,
     isStored: (digest: Digest) => Promise<boolean>,
     failed: (error: unknown) => void,
-  ): Promise<Records> {
-    const records = new Records(layout, failed);
+  ): Promise<FileRecords> {
+    const records = new FileRecords(layout, failed);
     await mkdir(layout.records, { recursive: true });
     const entries = await readdir(layout.records, { recursive: true, withFileTypes: true });
     for (const entry of entries.filter((each) => each.isFile())) {
@@ -65,39 +88,35 @@ export class Records {
     return records;
   }
 
-  has(registry: Registry, digest: Digest): boolean {
+  async hasFrom(registry: Registry, digest: Digest): Promise<boolean> {
     return this.#records.get(digest)?.has.includes(registry) ?? false;
   }
 
-  /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
-  holds(place: Place, digest: Digest): string | undefined {
+  async heldAs(place: Place, digest: Digest): Promise<string | undefined> {
     return this.#records.get(digest)?.holds[placeKey(place)];
   }
 
-  /** All bytes came from this repository, and are committed. */
-  fetched(place: Place, digest: Digest, mediaType: string): void {
-    const record = this.#records.get(digest) ?? { digest, has: [], holds: {} };
-    if (!record.has.includes(place.registry)) record.has.push(place.registry);
+  async fetched(place: Place, digest: Digest, mediaType: string): Promise<void> {
+    const { has, holds } = this.#records.get(digest) ?? { has: [], holds: {} };
+    const record = { digest, has: withRegistry(has, place), holds: withHold(holds, place, mediaType) };
     this.#records.set(digest, record);
-    hold(record, place, mediaType);
     this.#write(digest);
   }
 
-  /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
   proved(place: Place, digest: Digest, mediaType: string): void {
     const record = this.#records.get(digest);
     if (!record || record.holds[placeKey(place)] === mediaType) return;
-    hold(record, place, mediaType);
+    this.#records.set(digest, { ...record, holds: withHold(record.holds, place, mediaType) });
     this.#write(digest);
   }
 
-  /** The repository does not hold the content any more. @returns whether no other one is known to */
-  release(place: Place, digest: Digest): boolean {
+  async deleted(place: Place, digest: Digest): Promise<boolean> {
     const record = this.#records.get(digest);
     if (!record) return false;
-    delete record.holds[placeKey(place)];
+    const holds = withoutHold(record.holds, place);
+    this.#records.set(digest, { ...record, holds });
     this.#write(digest);
-    return Object.keys(record.holds).length === 0;
+    return isEmpty(holds);
   }
 
   /** The content is gone. */
@@ -105,7 +124,6 @@ export class Records {
     if (this.#records.delete(digest)) this.#write(digest);
   }
 
-  /** Waits for what is being written. */
   async settled(): Promise<void> {
     await this.#files.settled();
   }
@@ -120,11 +138,26 @@ export class Records {
   }
 }
 
+export function withRegistry(has: readonly string[], { registry }: Place): string[] {
+  return has.includes(registry) ? [...has] : [...has, registry];
+}
+
 /** The one that has been known longest makes room: it is asked for a proof again. */
-function hold({ holds }: Record, place: Place, mediaType: string): void {
-  holds[placeKey(place)] = mediaType;
+export function withHold(known: Holds, place: Place, mediaType: string): Holds {
+  const holds = { ...known, [placeKey(place)]: mediaType };
   const [oldest, ...others] = Object.keys(holds);
   if (oldest !== undefined && others.length >= MAX_HOLDERS) delete holds[oldest];
+  return holds;
+}
+
+export function withoutHold(known: Holds, place: Place): Holds {
+  const holds = { ...known };
+  delete holds[placeKey(place)];
+  return holds;
+}
+
+export function isEmpty(holds: Holds): boolean {
+  return Object.keys(holds).length === 0;
 }
 
 /** A repository's one name among those of all origins. */

@@ -28,3 +28,54 @@ export async function firstAllowed<T>(rights: readonly Right[], attempt: (right:
     return await firstAllowed(others, attempt);
   }
 }
+
+/** Callers whose rights are kept for when that of the first one ends; a herd has a few different ones at most. */
+const MAX_RIGHTS = 32;
+
+/** The rights of all who wait for the same content: whose turn it is, and who comes next. */
+export class SharedRights {
+  #rights: readonly Right[];
+
+  constructor(rights: Rights) {
+    this.#rights = rights;
+  }
+
+  get all(): readonly Right[] {
+    return this.#rights;
+  }
+
+  get isEmpty(): boolean {
+    return this.#rights.length === 0;
+  }
+
+  /** Adds that of somebody whom the origin allows to read the same. */
+  join(right: Right): void {
+    const isKnown = this.#rights.some((each) => isEqual(each, right));
+    if (!isKnown && this.#rights.length < MAX_RIGHTS) this.#rights = [...this.#rights, right];
+  }
+
+  /** The origin has refused the one whose turn it was. */
+  next(): void {
+    this.#rights = this.#rights.slice(1);
+  }
+
+  clear(): void {
+    this.#rights = [];
+  }
+
+  /** As `firstAllowed`; what the origin refuses has ended. */
+  async use<T>(attempt: (right: Right) => Promise<T>): Promise<T> {
+    return await firstAllowed(this.#rights, async (right) => {
+      try {
+        return await attempt(right);
+      } catch (error) {
+        if (isRefusal(error)) this.#rights = this.#rights.filter((each) => each !== right);
+        throw error;
+      }
+    });
+  }
+}
+
+function isEqual(a: Right, b: Right): boolean {
+  return a.credential.key === b.credential.key && a.place.repository === b.place.repository;
+}

@@ -1,5 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
+import { DirectoryLock } from '../content/directory-lock.ts';
 import { DiskStore } from '../content/disk-store.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
@@ -8,17 +9,25 @@ import { createOciServer } from '../service/oci-server.ts';
 import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
+import { tlsEvents } from '../service/tls-events.ts';
+import { TlsMaterial } from '../service/tls-material.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import { Access } from './access/access.ts';
 import { Callers } from './access/caller.ts';
 import { type GrantClaims, Grants } from './access/grants.ts';
 import { Proofs } from './access/proofs.ts';
 import { PublicPlaces } from './access/public-places.ts';
+import { callerCheck } from './callers/caller-check.ts';
+import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
 import { Fetches } from './fetches.ts';
+import { FollowingServerCredentials } from './grpc-credentials.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
+import type { KubernetesApi } from './kubernetes/api.ts';
+import { openLeases } from './leases/open-leases.ts';
+import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
@@ -26,9 +35,11 @@ import { Addresses, type UploadClaims } from './push/addresses.ts';
 import { LocalUploads } from './push/local-uploads.ts';
 import { Pushes } from './push/pushes.ts';
 import { Shelf } from './push/shelf.ts';
-import { Records } from './records.ts';
+import { FileRecords } from './records.ts';
+import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { readStoreId } from './store-id.ts';
 import { tierSource } from './tier-source.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
@@ -46,12 +57,16 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     fetchesInFlight: () => fetches.count,
     storeBytes: () => store.usage.bytes,
   });
-  if (config.insecure) log.warn('CIRC_INSECURE: listeners have neither TLS nor identity');
+  if (config.insecure) {
+    const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
+    log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
+  }
 
   // What bytes are kept in.
+  starting.use(DirectoryLock.take(config.storeDirectory));
   const pool = new BufferPool();
   const hasher = starting.use(new Hasher());
-  let records: Records | undefined;
+  let records: FileRecords | undefined;
   const store = await DiskStore.open({
     directory: config.storeDirectory,
     capacityBytes: config.storeBytes,
@@ -62,8 +77,22 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       events.evicted(digest, reason);
     },
   });
-  records = await Records.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
+  records = await FileRecords.open(store.layout, async (digest) => !!(await store.stat(digest)), events.notKept);
   starting.defer(() => records.settled());
+
+  // Who may ask, and over what.
+  const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
+  const material =
+    config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
+  const kubernetes = async (): Promise<KubernetesApi> => {
+    // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
+    const { KubernetesApi } = await import('./kubernetes/api.ts');
+    return starting.use(KubernetesApi.fromDefault());
+  };
+  const check = await callerCheck(config.clients, async (audience) => {
+    const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
+    return new TokenReviews({ api: await kubernetes(), audience });
+  });
 
   // Where they come from.
   const clients = starting.use(
@@ -76,7 +105,20 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       credentialsFailed: events.credentialsFailed,
     }),
   );
-  const fetches = starting.use(new Fetches({ store, records, events: events.fetch }));
+  const advertise = (): string => formatAddress(config.advertise ?? reachable(http));
+  const readSeal = new Seal<ReadClaims>(config.masterKey, 'read');
+  const leases = starting.use(
+    await openLeases(config.leases, {
+      address: advertise,
+      storeId: await readStoreId(store.layout),
+      kubernetes,
+      events: events.leases,
+      report: events.leaseOperation,
+    }),
+  );
+  const replicas = starting.use(new Replicas({ seal: readSeal, material }));
+  const once = new Once({ leases, replicas, events: events.once });
+  const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
   const publicPlaces = await PublicPlaces.open({
@@ -93,8 +135,9 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // How they are asked for.
   const reads = new SignedReads({
     images,
-    seal: new Seal<ReadClaims>(config.masterKey, 'read'),
-    advertise: () => formatAddress(config.advertise ?? reachable(http)),
+    seal: readSeal,
+    advertise,
+    scheme: material ? 'https' : 'http',
     report: events.read,
   });
   const names = registryNames(config.origins);
@@ -116,6 +159,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     names,
     challenge: 'Basic realm="circ"',
     further: (raw, exchange) => pushes.serve(raw, exchange),
+    tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   reads.register(oci);
@@ -127,9 +171,16 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       images,
       reads,
       report: events.question,
+      credentials:
+        material &&
+        starting.use(new FollowingServerCredentials(material, { asksForCertificate: config.clients.kind === 'mtls' })),
+      interceptors: [requireIdentity(check, events.callerRefused)],
     }),
   );
-  const status = starting.use(await startStatusServer({ listen: config.statusListen, metrics, isReady: () => true }));
+  leases.startSweeping();
+  const status = starting.use(
+    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+  );
 
   const running = starting.move();
   return {

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
@@ -25,10 +26,28 @@ export interface SignedReadsOptions {
   readonly seal: Seal<ReadClaims>;
   /** `host:port` at which agents reach this replica. */
   readonly advertise: () => string;
+  /** What this replica's HTTP speaks. */
+  readonly scheme?: 'http' | 'https';
   readonly report: (report: ReadReport) => void;
 }
 
 const PREFIX = '/circ/v1/read/';
+/** Followed by the same seal as a read: has anybody begun it? 204 or 404. */
+const BEGUN_PREFIX = '/circ/v1/begun/';
+const BEGUN_MS = 60_000;
+const MAX_BEGUN = 10_000;
+
+/** The URL of a read at a replica, `base`, this one or another: all with the master key honour it. */
+export function signedReadUrl(
+  seal: Seal<ReadClaims>,
+  base: string,
+  content: { registry: Registry; digest: Digest },
+  validForMs: number,
+): string {
+  const { registry, digest } = content;
+  const sealed = seal.close({ registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
+  return `${base}${PREFIX}${sealed.toString('base64url')}`;
+}
 
 /**
  * Plain HTTP reads of what gRPC has granted. The URL is the right to read: sealed by the tier, short-lived, for one
@@ -36,6 +55,8 @@ const PREFIX = '/circ/v1/read/';
  */
 export class SignedReads {
   readonly #options: SignedReadsOptions;
+  /** Seals of the reads that have begun a moment ago: agents ask whether who they sent here has come. */
+  readonly #begun = new LRUCache<string, true>({ max: MAX_BEGUN, ttl: BEGUN_MS });
 
   constructor(options: SignedReadsOptions) {
     this.#options = options;
@@ -43,12 +64,11 @@ export class SignedReads {
 
   /** @param validForMs the read must begin within it */
   url(registry: Registry, digest: Digest, validForMs: number): string {
-    const { seal, advertise } = this.#options;
-    const claims: ReadClaims = { registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs };
-    return `http://${advertise()}${PREFIX}${seal.close(claims).toString('base64url')}`;
+    const { seal, advertise, scheme = 'http' } = this.#options;
+    return signedReadUrl(seal, `${scheme}://${advertise()}`, { registry, digest }, validForMs);
   }
 
-  /** Adds the route to the tier's HTTP server. */
+  /** Adds the routes to the tier's HTTP server. */
   register(app: FastifyInstance): void {
     app.get(`${PREFIX}*`, async (request, reply) => {
       reply.hijack();
@@ -58,7 +78,9 @@ export class SignedReads {
       const gone = new AbortController();
       response.once('close', () => gone.abort(new OciError('UNAVAILABLE', 'the reader hung up')));
       try {
-        const { registry, digest } = this.#open(request.raw.url ?? '');
+        const sealed = sealIn(request.raw.url, PREFIX);
+        const { registry, digest } = this.#open(sealed);
+        this.#begun.set(sealed, true);
         await using content = await this.#options.images.read({ registry }, digest);
         if (!content) throw new OciError('BLOB_UNKNOWN', 'the content has gone; open it again');
         const { sizeBytes } = content;
@@ -84,12 +106,18 @@ export class SignedReads {
       }
       this.#options.report({ bytes, error: failure });
     });
+    app.get(`${BEGUN_PREFIX}*`, async (request, reply) => {
+      await reply.code(this.#begun.has(sealIn(request.raw.url, BEGUN_PREFIX)) ? 204 : 404).send();
+    });
   }
 
-  #open(url: string): { registry: Registry; digest: Digest } {
-    const sealed = Buffer.from(url.slice(PREFIX.length).split('?', 1).join(), 'base64url');
-    const claims = this.#options.seal.open(sealed);
+  #open(sealed: string): { registry: Registry; digest: Digest } {
+    const claims = this.#options.seal.open(Buffer.from(sealed, 'base64url'));
     if (claims?.method !== 'GET') throw new OciError('BLOB_UNKNOWN', 'this read is not valid, or not any more');
     return { registry: parseRegistry(claims.registry), digest: parseDigest(claims.digest) };
   }
+}
+
+function sealIn(url: string | undefined, prefix: string): string {
+  return (url ?? '').slice(prefix.length).split('?', 1).join();
 }

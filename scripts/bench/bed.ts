@@ -9,7 +9,7 @@ import { load } from './load.ts';
 import { type BenchOptions, formatNumber } from './measure.ts';
 import { type NginxOptions, startNginx } from './nginx.ts';
 import { type GeneratedOrigin, type GeneratedOriginRequest, startGeneratedOrigin } from './origins.ts';
-import { cpuSeconds } from './process.ts';
+import { cpuSeconds } from '../lab/process.ts';
 import { BlobStorage, REPOSITORY } from './storage.ts';
 
 /** The origin's name for clients of circ. */
@@ -20,6 +20,11 @@ export const TIER = 'http://127.0.0.1:5061';
 /** Where a blob is read, at circ and at what is measured beside it; what is no mirror ignores the query. */
 export function blobUrl(base: string, digest: string): string {
   return `${base}/v2/${REPOSITORY}/blobs/${digest}?ns=${ORIGIN}`;
+}
+
+/** Where a manifest is read; as `blobUrl`. */
+export function manifestUrl(base: string, digest: string): string {
+  return `${base}/v2/${REPOSITORY}/manifests/${digest}?ns=${ORIGIN}`;
 }
 
 export interface CircOptions {

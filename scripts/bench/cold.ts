@@ -1,5 +1,5 @@
-import { AGENT, Bed, assertOutcomes, blobUrl } from './bed.ts';
-import { settleDisk, verify } from './load.ts';
+import { AGENT, Bed, assertOutcomes, blobUrl, manifestUrl } from './bed.ts';
+import { load, settleDisk, verify } from './load.ts';
 import { type Bench, type BenchOptions, type Row, compare, interleave } from './measure.ts';
 
 const LINK_MEGABITS = 1000;
@@ -13,6 +13,8 @@ interface Place {
   readonly origin: string;
   readonly digest: string;
   readonly warmUp: string;
+  /** The manifest that names the blob, which every client reads first; without it circ does not know the blob's size. */
+  readonly manifest?: string;
 }
 
 /** Of the blobs where the origin is slow. */
@@ -59,12 +61,13 @@ export const coldSlowConnections: Bench = {
 async function withRegistry(bed: Bed, sizeBytes: number): Promise<Place> {
   const digest = await bed.storage.add(sizeBytes, 1);
   const warmUp = await bed.storage.add(WARM_UP_BYTES, 2);
+  const manifest = await bed.storage.image({ digest, size: sizeBytes });
   const registry = await bed.registry();
-  return { bed, origin: `http://${registry.address}`, digest, warmUp };
+  return { bed, origin: `http://${registry.address}`, digest, warmUp, manifest };
 }
 
 async function measure(
-  { bed, origin, digest, warmUp }: Place,
+  { bed, origin, digest, warmUp, manifest }: Place,
   options: BenchOptions,
   about: Pick<Row, 'measurement' | 'goal'>,
 ): Promise<Row> {
@@ -73,6 +76,7 @@ async function measure(
   const throughCirc = async (): Promise<number> => {
     await using circ = await bed.circ({ origin });
     await verify(here, blobUrl(AGENT, warmUp), warmUp);
+    if (manifest !== undefined) await load(here, { url: manifestUrl(AGENT, manifest), connections: 1 });
     await settleDisk(bed.directory);
     const result = await bed.throughput(blobUrl(AGENT, digest));
     await assertOutcomes(circ, 'origin', 2);

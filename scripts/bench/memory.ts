@@ -2,7 +2,7 @@ import { formatSize } from '../../service/units.ts';
 import { AGENT, Bed, type Circ, type CircOptions, assertOutcomes, blobUrl } from './bed.ts';
 import { load, settleDisk } from './load.ts';
 import { type Bench, type BenchOptions, type Row, compare } from './measure.ts';
-import { type Resident, residentMemory, resetPeak } from './process.ts';
+import { type Resident, residentMemory, resetPeak } from '../lab/process.ts';
 
 const CLIENTS = 64;
 const LIMIT_MIB = 80;

@@ -1,3 +1,5 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { run } from './run.ts';
 
 /** Programs the lab calls, and their packages. What every Debian has (util-linux, tar, dpkg) is not listed. */
@@ -5,6 +7,7 @@ const programs: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   tc: 'iproute2',
   curl: 'curl',
+  openssl: 'openssl',
   'update-ca-certificates': 'ca-certificates',
 };
 
@@ -22,6 +25,21 @@ export async function installPackages(say: (line: string) => void): Promise<void
 /** Downloads Debian packages into a directory, without installing them. */
 export async function downloadPackages(names: readonly string[], directory: string): Promise<void> {
   await apt(['download', ...names], directory);
+}
+
+/**
+ * Downloads Debian packages and all that they need and this machine lacks, and unpacks them below a directory. Nothing is
+ * installed: that would start services, and change the machine for everybody else.
+ */
+export async function unpackPackages(names: readonly string[], directory: string): Promise<void> {
+  const archives = join(directory, 'archives');
+  await mkdir(join(archives, 'partial'), { recursive: true });
+  const only = ['--yes', '--no-install-recommends', '--reinstall', '--download-only'];
+  await apt(['install', ...only, '-o', `Dir::Cache::archives=${archives}`, ...names]);
+  for (const file of await readdir(archives)) {
+    if (file.endsWith('.deb')) await run(['dpkg', '-x', join(archives, file), directory]);
+  }
+  await rm(archives, { recursive: true });
 }
 
 /** Runs apt-get; when that fails, once more with fresh package lists: a new machine has none, an old one stale ones. */

@@ -1,7 +1,7 @@
 import { createCipheriv } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -13,7 +13,7 @@ import { run } from './run.ts';
 import { toolPath } from './tools.ts';
 
 /** Raise it when an image below changes: the images of another recipe are built anew. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /** Repositories and tags in the storage that {@link ensureImages} makes. */
 export const images = {
@@ -21,6 +21,14 @@ export const images = {
   debian: 'org/debian:1',
   /** An index of two platforms, with one layer in common. */
   multi: 'org/multi:1',
+  /** Docker's media types throughout (schema 2). */
+  docker: 'org/docker:1',
+  /** The same at a path of Docker Hub's official images. */
+  official: 'library/docker:1',
+  /** An OCI artifact: files that are no layers, a type, an empty configuration. */
+  artifact: 'org/artifact:1',
+  /** One layer of 64 MiB that cannot be compressed. */
+  layer: 'org/layer:1',
   /** A layer of more than 1 GiB that cannot be compressed, Docker media types. */
   big: 'org/big:1',
 } as const;
@@ -37,9 +45,12 @@ const debianLayers = [
   ['perl-base'],
 ] as const;
 /** Of packages that hold the same files on every architecture. */
-const commonLayer = ['tzdata', 'netbase'] as const;
+const commonLayer = ['media-types', 'netbase'] as const;
 const otherLayer = ['ca-certificates'] as const;
 
+const ARTIFACT_LAYER = 'application/vnd.lab.packages.layer.v1.tar+gzip';
+
+const LAYER_FILE_BYTES = 64 * 1024 * 1024;
 const BIG_FILE_BYTES = 1100 * 1024 * 1024;
 
 /**
@@ -92,7 +103,20 @@ async function build(scratch: string): Promise<void> {
   );
   await crane('index', 'append', '-m', here, '-m', there, '-t', `${registry.address}/${images.multi}`);
 
-  await append(images.big, platforms[0], [await bigLayer(scratch)]);
+  const small = await packageLayer(scratch, ['netbase']);
+  const docker = await append(images.docker, platforms[0], [small, await packageLayer(scratch, ['hostname'])]);
+  await crane('copy', docker, `${registry.address}/${images.official}`);
+  await append(images.layer, platforms[0], [await fileLayer(scratch, 'layer', LAYER_FILE_BYTES)], ['--oci-empty-base']);
+  await append(images.big, platforms[0], [await fileLayer(scratch, 'big', BIG_FILE_BYTES)]);
+
+  const artifact = ['--artifact-type', 'application/vnd.lab.packages', `${basename(small)}:${ARTIFACT_LAYER}`];
+  await namespace.run(
+    [toolPath('oras'), 'push', '--plain-http', `${registry.address}/${images.artifact}`, ...artifact],
+    {
+      env: { HOME: scratch },
+      cwd: scratch,
+    },
+  );
 }
 
 /** The files of some Debian packages as a gzip layer. */
@@ -109,13 +133,13 @@ async function packageLayer(scratch: string, packages: readonly string[]): Promi
   return `${tar}.gz`;
 }
 
-/** A layer whose bytes are the same on every machine: the AES-CTR key stream of a zero key. */
-async function bigLayer(scratch: string): Promise<string> {
-  const root = join(scratch, 'big');
+/** A layer whose bytes are the same on every machine: the start of the AES-CTR key stream of a zero key. */
+async function fileLayer(scratch: string, name: string, bytes: number): Promise<string> {
+  const root = join(scratch, name);
   await mkdir(root);
   const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16));
-  await pipeline(Readable.from(zeros(BIG_FILE_BYTES)), cipher, createWriteStream(join(root, 'model.bin')));
-  const tar = await tarball(root, join(scratch, 'big.tar'));
+  await pipeline(Readable.from(zeros(bytes)), cipher, createWriteStream(join(root, 'model.bin')));
+  const tar = await tarball(root, join(scratch, `${name}.tar`));
   // crane compresses what is not compressed yet, and that would take longer than all the rest.
   await pipeline(createReadStream(tar), createGzip({ level: 0 }), createWriteStream(`${tar}.gz`));
   return `${tar}.gz`;

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Program, startAgent, startTier } from './circ.ts';
-import { Containerd, hostsToml } from './containerd.ts';
+import { Containerd, type ContainerdOptions, hostsToml } from './containerd.ts';
 import { ensureImages } from './images.ts';
 import { type Namespace, Network } from './network.ts';
 import { logsDir } from './paths.ts';
@@ -20,11 +20,20 @@ export const AGENT_URL = 'http://127.0.0.1:5050';
 export interface Descriptor {
   readonly digest: string;
   readonly size: number;
+  /** The content itself, in base64: oras does that with empty configurations. */
+  readonly data?: string;
 }
 
-export interface LabOptions {
-  /** containerd fetches each layer in ranges of so many bytes at the same time. */
-  readonly parallelFetchBytes?: number;
+/** A node's containerd: see `ContainerdOptions`. */
+export type LabContainerdOptions = Pick<ContainerdOptions, 'version' | 'parallelFetchBytes'>;
+
+export interface LabOptions extends LabContainerdOptions {
+  /** Names of the origin for clients, besides {@link REGISTRY}. For circ each is a registry of its own. */
+  readonly registries?: readonly string[];
+  /** Further variables of the shared tier, or other values. */
+  readonly tierEnv?: Readonly<Record<string, string>>;
+  /** The same for the agent. */
+  readonly agentEnv?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -48,6 +57,8 @@ export interface Lab extends AsyncDisposable {
   readonly logs: string;
   /** Another shared tier process on the same store, once the first one is gone. */
   restartTier(): Promise<Program>;
+  /** One more containerd on the node, configured like the first one; the caller ends it. */
+  startContainerd(options: LabContainerdOptions): Promise<Containerd>;
   /** Gives the node a way to the origin when the agent does not answer. */
   allowFallThrough(): Promise<void>;
   /** Runs crane in a namespace and returns what it printed. */
@@ -81,13 +92,16 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   );
 
   const origins = join(directory, 'origins.yaml');
-  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
+  const names = [REGISTRY, ...(options.registries ?? [])];
+  const entries = names.map((name) => `  ${name}:\n    endpoint: http://${origin.address}\n`);
+  await writeFile(origins, `registries:\n${entries.join('')}`);
   const startOurTier = async (logName: string): Promise<Program> =>
     await startTier({
       namespace: network.hub,
       directory: join(directory, 'tier'),
       logFile: join(logs, `${logName}.log`),
       origins,
+      ...(options.tierEnv && { env: options.tierEnv }),
     });
   const tier = stack.use(await startOurTier('tier'));
   const agent = stack.use(
@@ -96,17 +110,22 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       directory: join(directory, 'agent'),
       logFile: join(logs, 'agent.log'),
       origins,
+      ...(options.agentEnv && { env: options.agentEnv }),
     }),
   );
-  const containerd = stack.use(
-    await Containerd.start({
-      ...options,
+  let containerds = 0;
+  const startContainerd = async (which: LabContainerdOptions): Promise<Containerd> => {
+    const name = `containerd-${(containerds += 1)}`;
+    const started = await Containerd.start({
+      ...which,
       namespace: node,
-      directory: join(directory, 'containerd'),
-      logFile: join(logs, 'containerd.log'),
-    }),
-  );
-  await containerd.configureHost('_default', hostsToml(AGENT_URL));
+      directory: join(directory, name),
+      logFile: join(logs, `${name}.log`),
+    });
+    await started.configureHost('_default', hostsToml(AGENT_URL));
+    return started;
+  };
+  const containerd = stack.use(await startContainerd(options));
 
   const crane = async (namespace: Namespace, ...args: readonly string[]): Promise<string> => {
     const env = { PATH: process.env['PATH'], HOME: directory };
@@ -124,6 +143,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     directory,
     logs,
     crane,
+    startContainerd,
     restartTier: async () => await startOurTier('tier-again'),
     allowFallThrough: async () =>
       await containerd.configureHost(REGISTRY, hostsToml(AGENT_URL, `http://${origin.address}`)),

@@ -93,6 +93,19 @@ export class Network implements AsyncDisposable {
     await leaf.run(['tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', ...bucket]);
   }
 
+  /** Limits what `leaf` can send to each of the receivers, in Mbit/s, as if each had a link of its own. */
+  async limitLinks(leaf: Namespace, receivers: readonly Namespace[], megabits: number): Promise<void> {
+    const tc = async (...args: readonly string[]): Promise<void> => void (await leaf.run(['tc', ...args]));
+    await tc('qdisc', 'replace', 'dev', 'eth0', 'root', 'handle', '1:', 'htb');
+    for (const [index, { address }] of receivers.entries()) {
+      const flow = `1:${index + 1}`;
+      const limit = ['htb', 'rate', `${megabits}mbit`, 'burst', '512kb'];
+      await tc('class', 'add', 'dev', 'eth0', 'parent', '1:', 'classid', flow, ...limit);
+      const match = ['protocol', 'ip', 'u32', 'match', 'ip', 'dst', `${address}/32`];
+      await tc('filter', 'add', 'dev', 'eth0', 'parent', '1:', ...match, 'flowid', flow);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const namespace of [...this.#leaves, this.hub]) await namespace[Symbol.asyncDispose]();
   }

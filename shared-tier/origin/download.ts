@@ -7,16 +7,22 @@ import type { ByteRange } from '../../oci/range.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { ANONYMOUS, type Credential } from './credential.ts';
 import type { Pace } from './pace.ts';
-import type { BlobBody, RegistryClient } from './registry-client.ts';
-import { SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
+import type { BlobBody, Options } from './registry-client.ts';
+import { PARALLEL, SEGMENT_BYTES, SINGLE_REQUEST_BYTES, Segments } from './segments.ts';
 
-/** Connections that one blob uses at once. */
-const PARALLEL = 6;
 /** Broken connections in a row, without a byte between them, after which a segment is given up. */
 const BREAKS = 4;
 
+/** Where the bytes of blobs can be had: a registry, or another replica that is just fetching them. */
+export interface BlobSource {
+  /** @throws OciError see `RegistryClient.getBlob` */
+  getBlob(repository: Repository, digest: Digest, range: ByteRange | undefined, options: Options): Promise<BlobBody>;
+  /** @throws OciError see `RegistryClient.getBlobFrom` */
+  getBlobFrom(repository: Repository, digest: Digest, range: ByteRange, options: Options): Promise<BlobBody>;
+}
+
 export interface DownloadOptions {
-  readonly client: RegistryClient;
+  readonly client: BlobSource;
   readonly repository: Repository;
   /** Whose right it is; anonymous unless given. */
   readonly credential?: Credential;
@@ -25,8 +31,12 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** What a manifest said of the size, if one did. Only a hint: it decides how much the first request asks for. */
   readonly expectedBytes?: number | undefined;
-  /** Called for all bytes that came from the origin. */
+  /** Called for all bytes that came from the source. */
   readonly received: (bytes: number) => void;
+  /** Connections at once, at most. */
+  readonly connections?: number;
+  /** See `BREAKS`. */
+  readonly breaks?: number;
 }
 
 /** The origin has answered: the blob can be read and has this size. */
@@ -66,7 +76,9 @@ export async function startDownload(
       const first = { start: body.isRange ? from : 0, end: firstEnd };
       const failed = new AbortController();
       const download = { ...options, signal: AbortSignal.any([signal, failed.signal]) };
-      const others = Array.from({ length: PARALLEL - 1 }, () => fetchSegments(download, segments, ingest));
+      const others = Array.from({ length: (options.connections ?? PARALLEL) - 1 }, () =>
+        fetchSegments(download, segments, ingest),
+      );
       const all = [
         fetchRange(download, first, ingest, body).then(() => fetchSegments(download, segments, ingest)),
         ...others,
@@ -92,7 +104,7 @@ async function fetchSegments(options: DownloadOptions, segments: Segments, inges
 
 /** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
 async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
-  const { client, repository, digest, signal, credential = ANONYMOUS } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS, breaks: limit = BREAKS } = options;
   let body = begun;
   let breaks = 0;
   for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
@@ -106,9 +118,9 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
     } catch (error) {
       body?.cancel();
       signal.throwIfAborted();
-      const isBroken = OciError.from(error).code === 'UNAVAILABLE';
+      const isBroken = OciError.from(error).code === 'UNAVAILABLE' && !ingest.failure;
       breaks = ingest.gaps(range)[0]?.start === gap.start ? breaks + 1 : 1;
-      if (!isBroken || breaks >= BREAKS) throw OciError.from(error);
+      if (!isBroken || breaks >= limit) throw OciError.from(error);
       await delay(50 * 2 ** breaks, undefined, { signal });
     }
     body = undefined;

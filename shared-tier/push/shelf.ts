@@ -30,7 +30,7 @@ export class Shelf {
   /** The origin has taken a blob, all bytes of which went through here if `local` has them. */
   async blob(place: Place, digest: Digest, local: LocalUpload): Promise<void> {
     await this.#try(async () => {
-      if (await local.commit(digest)) this.#options.records.fetched(place, digest, BLOB_MEDIA_TYPE);
+      if (await local.commit(digest)) await this.#options.records.fetched(place, digest, BLOB_MEDIA_TYPE);
     });
     this.#options.access.changed(place);
   }
@@ -52,7 +52,7 @@ export class Shelf {
       if (!isManifestMediaType(mediaType)) return;
       parseManifestLinks(content, mediaType); // what cannot be read is not served from here either
       await store.put(digest, content);
-      records.fetched(place, digest, mediaType);
+      await records.fetched(place, digest, mediaType);
     });
   }
 
@@ -63,7 +63,9 @@ export class Shelf {
     images.forgetTags(place);
     if (reference.kind === 'tag') return;
     const { digest } = reference;
-    if (records.release(place, digest)) await this.#try(() => store.delete(digest));
+    await this.#try(async () => {
+      if (await records.deleted(place, digest)) await store.delete(digest);
+    });
   }
 
   async #try(keep: () => Promise<void>): Promise<void> {

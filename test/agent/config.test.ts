@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AGENT_VARIABLES, readAgentConfig } from '../../agent/config.ts';
 import { ConfigError } from '../../service/env.ts';
+import { CertificateVolume, TestCa } from '../support/certificates.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -13,6 +14,11 @@ function problemsOf(env: Record<string, string>): readonly string[] {
     throw error;
   }
   return [];
+}
+
+/** The variables that something is wrong with. */
+function names(env: Record<string, string>): string[] {
+  return problemsOf(env).map((problem) => problem.split(':', 1).join());
 }
 
 describe('readAgentConfig', () => {
@@ -37,6 +43,7 @@ describe('readAgentConfig', () => {
       CIRC_AGENT_CACHE_DIR: 'cache',
       CIRC_AGENT_CACHE_SIZE: '1MiB',
       CIRC_AGENT_ADMIT: 'never',
+      CIRC_INSECURE: 'true',
       CIRC_LOG_LEVEL: 'silent',
     };
     expect(readAgentConfig(env)).toMatchObject({
@@ -50,10 +57,11 @@ describe('readAgentConfig', () => {
   });
 
   test('knows every variable of the contract that is the agent´s', () => {
-    const names = ['LISTEN', 'STATUS_LISTEN', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'CACHE_DIR', 'CACHE_SIZE', 'MIN_FREE'];
-    const ours = [...names, 'ADMIT', 'DELIVERY'].map((name) => `CIRC_AGENT_${name}`);
-    const shared = ['SHARED_TIER', 'CONTAINERD_CERTS_DIR', 'ORIGINS', 'TLS_CA_FILE', 'TIER_TOKEN_FILE', 'INSECURE'];
-    const others = [...shared, 'LOG_LEVEL'].map((name) => `CIRC_${name}`);
+    const listed = ['LISTEN', 'STATUS_LISTEN', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'CACHE_DIR', 'CACHE_SIZE', 'MIN_FREE'];
+    const ours = [...listed, 'ADMIT', 'DELIVERY'].map((name) => `CIRC_AGENT_${name}`);
+    const shared = ['SHARED_TIER', 'CONTAINERD_CERTS_DIR', 'ORIGINS', 'TIER_TOKEN_FILE', 'INSECURE'];
+    const tls = ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'TLS_CA_FILE'];
+    const others = [...shared, ...tls, 'LOG_LEVEL'].map((name) => `CIRC_${name}`);
     expect(Object.keys(AGENT_VARIABLES).toSorted()).toEqual([...ours, ...others].toSorted());
   });
 
@@ -86,9 +94,67 @@ describe('readAgentConfig', () => {
     expect(problems).toHaveLength(5);
   });
 
+  test('manages one absolute directory of hosts.toml files, or none', () => {
+    const values = ['', '/etc/containerd/certs.d/'].map((text) => ({ CIRC_CONTAINERD_CERTS_DIR: text }));
+    const directories = values.map((env) => readAgentConfig(env).certsDirectory);
+    expect(directories).toEqual([undefined, '/etc/containerd/certs.d']);
+    for (const wrong of ['certs.d', '/etc/containerd/certs.d:/etc/docker/certs.d']) {
+      expect(problemsOf({ CIRC_CONTAINERD_CERTS_DIR: wrong })).toEqual([
+        expect.stringMatching(/^CIRC_CONTAINERD_CERTS_DIR: expected one absolute path/),
+      ]);
+    }
+  });
+
   test('says which origins file cannot be read', () => {
     expect(problemsOf({ CIRC_ORIGINS: '/no/such/file' })).toEqual([
       expect.stringMatching(/^CIRC_ORIGINS: .*\/no\/such\/file/),
     ]);
+  });
+
+  describe('of TLS and identity', () => {
+    const ca = new TestCa();
+
+    async function withFiles() {
+      const directory = await tmpDir();
+      const { certFile, keyFile, caFile } = await new CertificateVolume(directory.path).write({
+        ...ca.issue(),
+        ca: ca.pem,
+      });
+      return { certFile, keyFile, caFile, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+    }
+
+    test('wants TLS towards a shared tier beyond loopback, and at a mirror endpoint beyond it', async () => {
+      await using files = await withFiles();
+      const env = { CIRC_SHARED_TIER: 'tier.circ.svc:5060', CIRC_AGENT_LISTEN: '0.0.0.0:5050' };
+      expect(names(env)).toEqual(['CIRC_AGENT_LISTEN', 'CIRC_SHARED_TIER']);
+      expect(problemsOf({ ...env, CIRC_INSECURE: 'true' })).toEqual([]);
+      const CIRC_TLS_CA_FILE = files.caFile;
+      expect(names({ ...env, CIRC_TLS_CA_FILE })).toEqual(['CIRC_AGENT_LISTEN']);
+      const mirror = { CIRC_AGENT_TLS_CERT_FILE: files.certFile, CIRC_AGENT_TLS_KEY_FILE: files.keyFile };
+      expect(readAgentConfig({ ...env, ...mirror, CIRC_TLS_CA_FILE })).toMatchObject({
+        mirrorTls: { certFile: files.certFile, keyFile: files.keyFile },
+        tierTls: { caFile: files.caFile, certFile: undefined },
+      });
+    });
+
+    test('wants a CA with a certificate: TLS towards the tier begins with whom to believe', async () => {
+      await using files = await withFiles();
+      const mine = { CIRC_TLS_CERT_FILE: files.certFile, CIRC_TLS_KEY_FILE: files.keyFile };
+      expect(names(mine)).toEqual(['CIRC_TLS_CA_FILE']);
+      expect(names({ ...mine, CIRC_TLS_CA_FILE: files.caFile })).toEqual([]);
+    });
+
+    test('tells of every file that cannot be used', async () => {
+      await using files = await withFiles();
+      expect(
+        names({
+          CIRC_AGENT_TLS_CERT_FILE: files.certFile,
+          CIRC_TLS_CA_FILE: '/no/ca',
+          CIRC_TLS_CERT_FILE: '/no/cert',
+          CIRC_TLS_KEY_FILE: files.keyFile,
+          CIRC_TIER_TOKEN_FILE: '/no/token',
+        }).toSorted(),
+      ).toEqual(['CIRC_AGENT_TLS_KEY_FILE', 'CIRC_TIER_TOKEN_FILE', 'CIRC_TLS_CA_FILE', 'CIRC_TLS_CERT_FILE']);
+    });
   });
 });

@@ -6,18 +6,15 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { type DiskStoreOptions } from '../../content/disk-store.ts';
 import { digestOf } from '../../oci/digest.ts';
 import type { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { diskStore, filesIn, read } from '../content/fixtures.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const MIB = 1024 * 1024;
 const BYTES = readBytes(generatedBlob(10 * MIB));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
-const CALLER = { ...PLACE, form: 'ns', authorization: undefined } as const;
 const READER = { caller: CALLER, grants: new Grants().of(CALLER) };
 
 const whole: Script = (socket, request) => {
@@ -56,7 +53,7 @@ describe('Fills', () => {
     for (let time = 1; time <= 8; time += 1) it.fills.start(it.blob);
     const readers = await Promise.all(
       Array.from({ length: 8 }, async () => {
-        await using content = await it.fills.follow(DIGEST, 0);
+        await using content = await it.fills.follow(it.blob, 0);
         return await read(content);
       }),
     );
@@ -92,9 +89,9 @@ describe('Fills', () => {
       socket.end(BYTES.subarray(MIB));
     });
     it.fills.start(it.blob);
-    await using near = await it.fills.follow(DIGEST, 2 * MIB);
+    await using near = await it.fills.follow(it.blob, 2 * MIB);
     expect(near).toBeDefined();
-    expect(await it.fills.follow(DIGEST, 9 * MIB + 1)).toBeUndefined();
+    expect(await it.fills.follow(it.blob, 9 * MIB + 1)).toBeUndefined();
     const tail = read(near, { range: { start: 2 * MIB, end: 2 * MIB + 10 } });
     more.resolve();
     expect((await tail).equals(BYTES.subarray(2 * MIB, 2 * MIB + 10))).toBe(true);
@@ -103,7 +100,7 @@ describe('Fills', () => {
   test('of what has no room fail at once, are told, and are not followed', async () => {
     await using it = await filling(whole, { capacityBytes: MIB });
     it.fills.start(it.blob);
-    expect(await it.fills.follow(DIGEST, 0)).toBeUndefined();
+    expect(await it.fills.follow(it.blob, 0)).toBeUndefined();
     await expect.poll(() => it.failures.map(({ code }) => code)).toEqual(['UNAVAILABLE']);
     expect(await it.store.stat(DIGEST)).toBeUndefined();
     expect(it.store.usage.bytes).toBe(0);
@@ -118,7 +115,7 @@ describe('Fills', () => {
     });
     it.fills.start(it.blob);
     {
-      await using content = await it.fills.follow(DIGEST, 0);
+      await using content = await it.fills.follow(it.blob, 0);
       await expect(read(content)).rejects.toMatchObject({ code: 'CORRUPT' });
     }
     await expect.poll(() => it.failures.map(({ code }) => code)).toEqual(['CORRUPT']);
@@ -144,7 +141,7 @@ describe('Fills', () => {
   test('end with the agent, and their readers with them', async () => {
     await using it = await filling((socket) => void socket.write(`${headOf(BYTES.length)}and no more`));
     it.fills.start(it.blob);
-    await using content = await it.fills.follow(DIGEST, 0);
+    await using content = await it.fills.follow(it.blob, 0);
     const reading = read(content);
     reading.catch(() => undefined); // it is looked at below
     await it.fills[Symbol.asyncDispose]();

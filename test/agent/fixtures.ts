@@ -1,12 +1,24 @@
 import type { Socket } from 'node:net';
+import type { ReadPeer } from '../../agent/replica.ts';
+import type { Caller } from '../../agent/grants.ts';
+import type { ConnectTier } from '../../agent/tier-connect.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
+import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type ScriptedServer, headOf, rangeIn } from '../support/house-tcp.ts';
 
+const REGISTRY = parseRegistry('registry.test');
+/** Who asks without credentials. */
+export const CALLER: Caller = {
+  registry: REGISTRY,
+  repository: parseRepository('org/app', REGISTRY),
+  form: 'ns',
+  authorization: undefined,
+};
 /** How many buffers a pool here has. */
 export const BUFFERS = 8;
 /** What the tier has. */
@@ -38,6 +50,8 @@ export interface Reading {
   readonly range?: ByteRange;
   readonly signal?: AbortSignal;
   readonly pool?: BufferPool;
+  readonly peer?: ReadPeer;
+  readonly connect?: ConnectTier;
   readonly headMs?: number;
   readonly silenceMs?: number;
 }

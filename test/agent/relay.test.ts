@@ -6,16 +6,13 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { BufferPool } from '../../content/buffer-pool.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type Script, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
 const BYTES = readBytes(generatedBlob(100_000));
 const DIGEST = digestOf(BYTES);
-const REGISTRY = parseRegistry('registry.test');
-const PLACE = { registry: REGISTRY, repository: parseRepository('org/app', REGISTRY) };
-const CALLER = { ...PLACE, form: 'ns', authorization: undefined } as const;
 const ALL = { start: 0, end: BYTES.length };
 
 /** A relay before a tier whose signed reads are answered by the script. */
@@ -31,6 +28,7 @@ async function relaying(script: Script) {
   const all = parts.move();
   return {
     relay,
+    client,
     grants: reader.grants,
     tier,
     reads,
@@ -107,6 +105,30 @@ describe('Relay', () => {
     await expect(it.relay.open(await it.locate(), ALL, new AbortController().signal)).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
+  });
+
+  test('asks the tier anew when the very first read fails, before any byte is promised', async () => {
+    await using it = await relaying((socket, request) => {
+      if (it.reads.requests.length === 1) socket.destroy();
+      else sending(Infinity, socket, request);
+    });
+    const { bytes, error } = await collect(it.relay, await it.locate());
+    expect(error).toBeUndefined();
+    expect(bytes.equals(BYTES)).toBe(true);
+    expect(it.tier.blobQuestions).toHaveLength(2);
+  });
+
+  test('reads from the peer that serves the URL', async () => {
+    await using it = await relaying((socket, request) => sending(Infinity, socket, request));
+    let heard = 0;
+    const peerOf = (url: URL) => {
+      expect(url.href).toBe(it.reads.url.href);
+      const reading = { heard: () => (heard += 1), unreachable: () => undefined, [Symbol.dispose]: () => undefined };
+      return { reading: () => reading };
+    };
+    const relay = new Relay({ tier: it.client, peerOf, pool: new BufferPool() });
+    expect((await collect(relay, await it.locate())).error).toBeUndefined();
+    expect(heard).toBeGreaterThan(0);
   });
 
   test('rejects when the tier gave no URL', async () => {

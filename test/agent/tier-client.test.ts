@@ -5,17 +5,11 @@ import { TierClient } from '../../agent/tier-client.ts';
 import { Authorization } from '../../oci/authorization.ts';
 import { digestOf } from '../../oci/digest.ts';
 import { ERROR_CODES, OciError } from '../../oci/error.ts';
-import { parseRegistry, parseRepository } from '../../oci/reference.ts';
+import { isUnanswered } from '../../proto/status.ts';
 import { scripted } from '../support/house-tcp.ts';
 import { scriptedTier } from '../support/house-tier.ts';
+import { CALLER } from './fixtures.ts';
 
-const REGISTRY = parseRegistry('registry.test');
-const CALLER = {
-  registry: REGISTRY,
-  repository: parseRepository('org/app', REGISTRY),
-  form: 'ns',
-  authorization: undefined,
-} as const;
 const DIGEST = digestOf(Buffer.from('a'));
 const TAG = { kind: 'tag', tag: 'v1' } as const;
 const ASK = { grant: new Uint8Array(), statOnly: false };
@@ -128,5 +122,47 @@ describe('TierClient', () => {
     using client = new TierClient(tier.address, { deadlineMs: 200 });
     await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     over.abort();
+  });
+
+  test('ends what is asked when it is disposed, and can be asked nothing after that', async () => {
+    await using tier = await scriptedTier({ openBlob: () => new Promise(() => undefined) });
+    const client = new TierClient(tier.address);
+    const asking = client.openBlob(CALLER, DIGEST, ASK);
+    await expect.poll(() => tier.blobQuestions).toHaveLength(1);
+    client[Symbol.dispose]();
+    client.check(() => expect.unreachable());
+    for (const asked of [asking, client.openBlob(CALLER, DIGEST, ASK)]) {
+      const error: unknown = await asked.catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'UNAVAILABLE' });
+      expect(isUnanswered(error)).toBe(true);
+    }
+  });
+
+  test('tells whether the tier serves, now and after each change, until the tier is gone', async () => {
+    await using tier = await scriptedTier();
+    using client = new TierClient(tier.address);
+    const told: boolean[] = [];
+    const watching = (async () => {
+      for await (const isServing of client.serving()) told.push(isServing);
+    })();
+    await expect.poll(() => told).toEqual([true]);
+    tier.health.setStatus('', 'NOT_SERVING');
+    tier.health.setStatus('', 'SERVING');
+    await expect.poll(() => told).toEqual([true, false, true]);
+    await tier[Symbol.asyncDispose]();
+    await expect(watching).rejects.toBeInstanceOf(Error);
+  });
+
+  test('is told of a sign of life only when there is one', async () => {
+    await using tier = await scriptedTier();
+    using client = new TierClient(tier.address);
+    const answered = Promise.withResolvers<void>();
+    client.check(answered.resolve);
+    await answered.promise;
+    await tier[Symbol.asyncDispose]();
+    let isAlive = false;
+    client.check(() => (isAlive = true));
+    await expect(client.openBlob(CALLER, DIGEST, ASK)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(isAlive).toBe(false);
   });
 });

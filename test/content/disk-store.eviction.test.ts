@@ -171,6 +171,23 @@ describe('to leave a part of the file system free, a disk store', () => {
     expect([ingest.digest, fixture.evicted]).toEqual([C.digest, [[A.digest, 'free-space']]]);
   });
 
+  test('gives way to other programs while nothing is taken in, but for what is being read', async () => {
+    await using fixture = await full();
+    // As if others had filled the file system since.
+    const store = await fixture.reopen({ minFree: 1 });
+    await using content = await store.open(B.digest);
+    await store.keepFree();
+    expect(fixture.evicted.map(([, reason]) => reason)).toEqual(['free-space', 'free-space']);
+    expect(await listed(store)).toEqual([B.digest]);
+    expect((await read(content)).equals(B.bytes)).toBe(true);
+  });
+
+  test('evicts nothing while there is enough', async () => {
+    await using fixture = await full();
+    await fixture.store.keepFree();
+    expect([fixture.evicted, fixture.store.usage.blobs]).toEqual([[], 3]);
+  });
+
   test('takes nothing in when all of it is to stay free', async () => {
     await using fixture = await diskStore({ minFree: 1 });
     await expect(fixture.store.put(A.digest, A.bytes)).rejects.toMatchObject({ code: 'UNAVAILABLE' });

@@ -1,14 +1,20 @@
 import { expect, onTestFailed } from 'vitest';
 import type { Program } from '../../scripts/lab/circ.ts';
 import { type Descriptor, type Lab, type LabOptions, logTails, REGISTRY, startLab } from '../../scripts/lab/lab.ts';
+import type { RequestRecord } from '../../scripts/lab/registry.ts';
 
 /** A lab for one test; when the test fails, the ends of its logs are shown. */
 export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const lab = await startLab(options);
+  showLogsOnFailure(lab);
+  return lab;
+}
+
+/** Shows the ends of a lab's logs if the test that runs fails. */
+export function showLogsOnFailure(lab: Lab): void {
   onTestFailed(async () => {
     process.stderr.write(await logTails(lab.logs));
   });
-  return lab;
 }
 
 /** Pulls an image as if the node had never had it. */
@@ -34,6 +40,18 @@ export async function untilStored(program: Program, bytes: number): Promise<void
 export async function bytesFromOrigin(lab: Lab, digest: string): Promise<number> {
   const reads = await lab.origin.blobReads(digest);
   return reads.reduce((total, { bytes }) => total + bytes, 0);
+}
+
+/** The GETs of blobs that reach the origin meanwhile. */
+export async function blobReadsDuring(lab: Lab, action: () => Promise<unknown>): Promise<RequestRecord[]> {
+  const before = (await lab.origin.blobReads()).length;
+  await action();
+  return (await lab.origin.blobReads()).slice(before);
+}
+
+/** The digests that were read, in order. */
+export function digestsRead(reads: readonly RequestRecord[]): string[] {
+  return reads.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted();
 }
 
 export function digestsOf(blobs: readonly Descriptor[]): string[] {

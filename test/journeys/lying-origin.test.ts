@@ -67,7 +67,8 @@ describe('a blob of an origin that', () => {
       // Either an honest error, or a body that did not come to its end.
       const isCut = got.status === 200 && !got.isWhole;
       expect([404, 503, 'cut off']).toContain(isCut ? 'cut off' : got.status);
-      expect(got.digest).not.toBe(digest);
+      // With a byte too many, all the right ones may have come before the cut.
+      expect(mood.longer === undefined && got.digest === digest).toBe(false);
     }
     await expectClean(house);
     expect(await house.stored('tier')).toEqual([]);

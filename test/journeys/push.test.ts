@@ -39,7 +39,8 @@ describe('what was pushed through the shared tier', () => {
     await using house = await startHouse();
     await pusherOf(house.tierUrl, 'ns').image('v1', [generatedBlob(MIB)]);
     await house.restartTier();
-    expect((await house.pull(REPOSITORY, 'v1')).blobs).toHaveLength(2);
+    const options = { mirror: house.tierUrl, registry: REGISTRY, repository: REPOSITORY, reference: 'v1', path: true };
+    expect((await pull(options)).blobs).toHaveLength(2);
     expect(house.origin.count({ kind: 'blob', method: 'GET' })).toBe(0);
   });
 });

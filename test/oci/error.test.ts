@@ -21,6 +21,7 @@ describe('the table of errors', () => {
     BLOB_UPLOAD_INVALID: 400,
     SIZE_INVALID: 413,
     PUSH_REFUSED: 400,
+    ENDPOINT_UNKNOWN: 404,
     UNSUPPORTED: 405,
     RANGE_INVALID: 416,
     INTERNAL: 500,

@@ -61,6 +61,7 @@ describe('the endpoints', () => {
     '/v2/a/manifests',
     '/v2/a/blobs/x/y',
     '/v2/a/tags/list/x',
+    `/v2/a/referrers/${D}`,
     '/v2/a/blobs/uploads/',
     '/v2/_catalog',
     '/metrics',
@@ -69,7 +70,7 @@ describe('the endpoints', () => {
     'http://elsewhere.example/v2/a/manifests/x',
     '/x/../v2/a/manifests/x',
   ])('there is no endpoint %s', (url) => {
-    expect(code({ url })).toBe('NAME_UNKNOWN');
+    expect(code({ url })).toBe('ENDPOINT_UNKNOWN');
   });
 
   test('a repository may be named like an endpoint', () => {

@@ -1,11 +1,15 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { ERROR_CODES, OciError } from '../../oci/error.ts';
-import { fromGrpcError, toGrpcError } from '../../proto/status.ts';
+import { connectionClosed, fromGrpcError, isUnanswered, toGrpcError } from '../../proto/status.ts';
 
 /** As grpc-js hands a failed call to its caller. */
 function received(error: ReturnType<typeof toGrpcError>): Error {
   return Object.assign(new Error(`${error.code}: ${error.details}`), error);
+}
+
+function broken(code: status): Error {
+  return received({ code, details: '', metadata: new Metadata() });
 }
 
 describe('errors on the wire', () => {
@@ -46,6 +50,18 @@ describe('errors on the wire', () => {
     const error = fromGrpcError(received({ code, details: '14 details', metadata: new Metadata() }));
     expect(error).toMatchObject({ code: 'UNAVAILABLE', denied: false });
     expect(error.message).not.toContain('14 details');
+  });
+
+  test('only a failure of the transport leaves a question unanswered, and only while there is time', () => {
+    expect(isUnanswered(fromGrpcError(broken(status.UNAVAILABLE)))).toBe(true);
+    expect(isUnanswered(fromGrpcError(broken(status.CANCELLED)))).toBe(true);
+    expect(isUnanswered(fromGrpcError(connectionClosed()))).toBe(true);
+    expect(isUnanswered(fromGrpcError(broken(status.DEADLINE_EXCEEDED)))).toBe(false);
+    for (const code of ERROR_CODES) {
+      expect(isUnanswered(fromGrpcError(received(toGrpcError(new OciError(code, 'why')))))).toBe(false);
+    }
+    expect(isUnanswered(new OciError('UNAVAILABLE', 'why'))).toBe(false);
+    expect(isUnanswered(undefined)).toBe(false);
   });
 
   test('a code that nobody knows is UNAVAILABLE', () => {

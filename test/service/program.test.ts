@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
+import { DirectoryLock } from '../../content/directory-lock.ts';
 import { generatedBlob } from '../support/blobs.ts';
 import { download, urlOf } from '../support/house-client.ts';
 import { type Exit, Program, run } from '../support/house-process.ts';
@@ -121,6 +122,16 @@ describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
     const { code, stderr } = await run(file, { env });
     expect(code).toBe(1);
     expect(stderr).toContain(path);
+  });
+
+  test('ends with 1 and says so when another process uses its directory', async () => {
+    await using directory = await tmpDir();
+    const path = join(directory.path, 'shared');
+    const env = { ...environment(directory), CIRC_AGENT_CACHE_DIR: path, CIRC_TIER_STORE: `file://${path}` };
+    using lock = DirectoryLock.take(path);
+    const { code, stderr } = await run(file, { env });
+    expect([lock, code]).toEqual([lock, 1]);
+    expect(stderr).toContain(`the directory ${path} is in use by another process`);
   });
 });
 

@@ -16,11 +16,16 @@ import { Proofs } from '../../shared-tier/access/proofs.ts';
 import { PublicPlaces } from '../../shared-tier/access/public-places.ts';
 import { Fetches } from '../../shared-tier/fetches.ts';
 import { Images } from '../../shared-tier/images.ts';
+import type { Holder, LeaseApi } from '../../shared-tier/leases/lease-api.ts';
+import { Leases } from '../../shared-tier/leases/leases.ts';
+import { MemoryLeaseApi } from '../../shared-tier/leases/memory-lease-api.ts';
+import { type DuplicateReason, Once } from '../../shared-tier/once.ts';
 import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
-import { type Place, Records } from '../../shared-tier/records.ts';
+import { FileRecords, type Place } from '../../shared-tier/records.ts';
+import { Replicas } from '../../shared-tier/replicas.ts';
 import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
@@ -102,14 +107,24 @@ export interface TierOptions extends ClientsOptions {
   readonly parkMs?: number;
   readonly quarantineMs?: number;
   readonly capacityBytes?: number;
+  /** Leases that it shares with others; in its own memory unless given. */
+  readonly leases?: { readonly api: LeaseApi; readonly holder: () => Holder; readonly durationMs: number };
 }
+
+/** The master key of all tiers in tests. */
+export const MASTER_KEY = Buffer.alloc(32, 1);
+const ALONE = () => ({
+  api: new MemoryLeaseApi(),
+  holder: () => ({ identity: 'alone', address: '', storeId: 'store' }),
+  durationMs: 15_000,
+});
 
 const hasher = new Hasher(1); // threads are slow to start, and hold nothing between two tests
 
 /** What a shared tier is made of, without its servers. */
 export async function tierOf(registries: Record<string, { url: string }>, options: TierOptions = {}) {
   const { ttlMs = 60_000, lingerMs, parkMs, quarantineMs, capacityBytes = 512 * MIB, ...more } = options;
-  const { key = Buffer.alloc(32, 1), isPublicServed = true, ...clientsOptions } = more;
+  const { key = MASTER_KEY, isPublicServed = true, leases: shared = ALONE(), ...clientsOptions } = more;
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await tmpDir());
   const origins = stack.use(clientsOf(registries, clientsOptions));
@@ -123,19 +138,37 @@ export async function tierOf(registries: Record<string, { url: string }>, option
     hasher,
     onEvict: (digest) => records.forget(digest),
   });
-  const records = await Records.open(
+  const records = await FileRecords.open(
     store.layout,
     async (digest) => (await store.stat(digest)) !== undefined,
     (error) => notKept.push(error),
   );
   stack.defer(() => records.settled());
+  const duplicates: DuplicateReason[] = [];
+  const followed: string[] = [];
+  const leases = stack.use(
+    new Leases({
+      ...shared,
+      events: { foreignStore: () => undefined, swept: () => undefined, failed: () => undefined },
+    }),
+  );
+  const once = new Once({
+    leases,
+    replicas: stack.use(new Replicas({ seal: new Seal(key, 'read') })),
+    events: {
+      duplicated: (_place, reason) => duplicates.push(reason),
+      followed: (_place, { identity }) => followed.push(identity),
+    },
+  });
   const fetches = stack.use(
     new Fetches({
       store,
       records,
+      once,
       events: {
         received: (_client, bytes) => (received.bytes += bytes),
         ended: (_place, digest, error) => ended.push({ digest, error }),
+        notKept: (_place, _digest, error) => notKept.push(error),
       },
       ...(lingerMs !== undefined && { lingerMs }),
       ...(parkMs !== undefined && { parkMs }),
@@ -166,6 +199,9 @@ export async function tierOf(registries: Record<string, { url: string }>, option
     images,
     ended,
     received,
+    duplicates,
+    followed,
+    leases,
     notKept,
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };

@@ -12,15 +12,15 @@ import { fromGrpcError } from '../../proto/status.ts';
 import { GrpcServer } from '../../shared-tier/grpc-server.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { SignedReads } from '../../shared-tier/signed-reads.ts';
-import { startOrigin } from '../support/origin.ts';
+import { type OriginOptions, startOrigin } from '../support/origin.ts';
 import { APP, REGISTRY, type TierOptions, failureOf, tierOf } from './fixtures.ts';
 
 const LAYER = Buffer.from('the bytes of a layer');
 const target = { registry: REGISTRY, repository: APP };
 
-async function serverOf(options: TierOptions = {}) {
+async function serverOf(options: TierOptions = {}, originOptions: OriginOptions = {}) {
   const stack = new AsyncDisposableStack();
-  const origin = stack.use(await startOrigin());
+  const origin = stack.use(await startOrigin(originOptions));
   const { manifest } = await origin.addImage(APP, 'v1', { layers: [LAYER] });
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }, options));
   const reports: [string, OciError | undefined][] = [];
@@ -100,6 +100,41 @@ describe('the gRPC service', () => {
     await it.resolve({ target, reference: 'v1' });
     const answer = await it.open({ target, digest: digestOf(LAYER) });
     expect([answer.grant, answer.validForMs > 0]).toEqual([null, true]);
+  });
+
+  test('lets a read begin no later than the right to it ends', async () => {
+    await using it = await serverOf({ ttlMs: 3_000 });
+    await it.resolve({ target, reference: 'v1' });
+    for (let time = 1; time <= 2; time += 1) {
+      const { validForMs, grant } = await it.open({ target, digest: digestOf(LAYER) });
+      expect(validForMs).toBeLessThanOrEqual(3_000);
+      expect(grant?.validForMs).toBeLessThanOrEqual(3_000);
+    }
+  });
+
+  test('asks the origin with what the caller has sent, and relays what that says', async () => {
+    await using it = await serverOf({}, { auth: 'bearer', privateRepositories: [APP] });
+    const challenge = [it.origin.challenge(APP)];
+    const bare = await failureOf(it.resolve({ target, reference: 'v1', form: 'FORM_NS' }));
+    expect(bare).toMatchObject({ code: 'UNAUTHORIZED', challenge });
+    for (const form of ['FORM_PATH', 'FORM_DEFAULT', 'FORM_UNSPECIFIED'] as const) {
+      const path = await failureOf(it.open({ target, digest: digestOf(LAYER), form }));
+      expect(path).toMatchObject({ code: 'UNAUTHORIZED', challenge: ['Basic realm="circ"'] });
+    }
+    const authorization = `Bearer ${it.origin.tokens.issue([APP])}`;
+    const got = await it.resolve({ target, reference: 'v1', authorization, form: 'FORM_NS' });
+    expect(got.manifest?.digest).toBe(it.manifest.digest);
+    const opened = await it.open({ target, digest: digestOf(LAYER), authorization, grant: got.grant?.token ?? '' });
+    expect(opened.size).toBe(LAYER.length);
+    const stranger = { authorization: `Bearer ${it.origin.tokens.issue([])}`, grant: got.grant?.token ?? '' };
+    const refused = await failureOf(it.open({ target, digest: digestOf(LAYER), ...stranger }));
+    expect(refused).toMatchObject({ code: 'BLOB_UNKNOWN', denied: true });
+  });
+
+  test.each(['Bearer a\r\nx: y', 'nonsense', 'Bearer ä'])('refuses the authorization %j', async (authorization) => {
+    await using it = await serverOf();
+    const error = await failureOf(it.resolve({ target, reference: 'v1', authorization }));
+    expect([error.code, it.origin.requests]).toEqual(['AUTHORIZATION_INVALID', []]);
   });
 
   test('reports every question', async () => {

@@ -33,7 +33,7 @@ export async function imagesOf(options: TierOptions = {}, originOptions: OriginO
     stat: (place = here, digest = layer, grant = NONE) => images.statBlob({ asker: NOBODY, place, digest, grant }),
     async fetchLayer(): Promise<void> {
       await images.locateBlob({ asker: NOBODY, place: here, digest: layer, grant: NONE });
-      await vi.waitFor(() => expect(tier.records.has(REGISTRY, layer)).toBe(true));
+      await vi.waitFor(async () => expect(await tier.records.hasFrom(REGISTRY, layer)).toBe(true));
     },
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };

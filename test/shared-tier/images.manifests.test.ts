@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { MEDIA_TYPES } from '../support/origin-content.ts';
 import { APP, failureOf, placeOf, refOf } from './fixtures.ts';
-import { NONE, OTHER, here, imagesOf, layer, tag, there } from './images-fixture.ts';
+import { LAYER, NONE, OTHER, here, imagesOf, layer, tag, there } from './images-fixture.ts';
 
 describe('a manifest', () => {
   test('is proved, then fetched, then read from the store', async () => {
@@ -152,6 +152,17 @@ describe('a manifest', () => {
     expect((await it.resolve()).readable).toEqual([]);
     await it.fetchLayer();
     expect((await it.resolve()).readable.map(({ digest }) => digest)).toEqual([layer]);
+  });
+
+  test('does not tell what can be read: its size and kind there are those of what is stored', async () => {
+    await using it = await imagesOf();
+    await it.fetchLayer();
+    const layers = [{ mediaType: MEDIA_TYPES.oci.manifest, digest: layer, size: LAYER.length + 1_000 }];
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.oci.manifest, layers };
+    it.origin.addManifest(APP, 'lying', manifest, MEDIA_TYPES.oci.manifest);
+    expect((await it.resolve(refOf('lying'))).readable).toEqual([
+      { digest: layer, sizeBytes: LAYER.length, mediaType: 'application/octet-stream' },
+    ]);
   });
 
   test('is proved for the time of its proof, however often it is asked for', async () => {

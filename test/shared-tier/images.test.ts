@@ -1,4 +1,6 @@
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, test, vi } from 'vitest';
+import { digestOf } from '../../oci/digest.ts';
 import { parseRegistry } from '../../oci/reference.ts';
 import { MEDIA_TYPES } from '../support/origin-content.ts';
 import { APP, REGISTRY, bytesOf, failureOf, placeOf, refOf, tierOf } from './fixtures.ts';
@@ -114,7 +116,7 @@ describe('a blob', () => {
     await it.locate(place);
     await using content = await it.images.read(place, layer);
     expect((await failureOf(bytesOf(content))).code).toBe('CORRUPT');
-    expect(it.records.has(OTHER, layer)).toBe(false);
+    expect(await it.records.hasFrom(OTHER, layer)).toBe(false);
   });
 
   test('of another origin cannot be noticed by asking with a wrong size', async () => {
@@ -150,6 +152,25 @@ describe('a blob', () => {
     await it.store.delete(layer);
     expect(await it.images.read(here, layer)).toBeUndefined();
     expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: true });
+  });
+
+  test('comes from the origin while the disk cannot be read, and so does its manifest', async () => {
+    await using it = await imagesOf();
+    await it.resolve();
+    await it.fetchLayer();
+    const { blobs } = it.store.layout;
+    await rename(blobs, `${blobs}.away`);
+    await writeFile(blobs, '');
+
+    const { content: manifest, fromOrigin } = await it.resolve();
+    expect([digestOf(manifest ?? NONE), fromOrigin]).toEqual([it.manifest.digest, true]);
+    expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: true });
+    await using content = await it.images.read(here, layer);
+    expect(await bytesOf(content)).toEqual(LAYER);
+
+    await rm(blobs);
+    await rename(`${blobs}.away`, blobs);
+    expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: false });
   });
 
   test('is not what is known to be a manifest', async () => {

@@ -56,7 +56,7 @@ describe('the bytes of a manifest', () => {
     await using it = await manifestsOf();
     await it.read();
     await it.store.delete(it.manifest.digest);
-    it.records.fetched(here, it.manifest.digest, it.manifest.mediaType);
+    await it.records.fetched(here, it.manifest.digest, it.manifest.mediaType);
     expect((await it.read()).fromOrigin).toBe(true);
   });
 

@@ -65,6 +65,11 @@ function good(): ReadClaims {
   return { registry: REGISTRY, digest, method: 'GET', endsAtMs: Date.now() + 60_000 };
 }
 
+/** 204 or 404. */
+async function begun(url: string): Promise<number> {
+  return (await ask(url.replace('/read/', '/begun/'))).status;
+}
+
 describe('a signed read', () => {
   test('gives all bytes, with their length', async () => {
     await using it = await readsOf();
@@ -114,6 +119,15 @@ describe('a signed read', () => {
     await vi.waitFor(() => expect(it.received.bytes).toBeGreaterThan(100_000));
     await it.fetches[Symbol.asyncDispose]();
     expect((await reading).error).toBeUndefined();
+  });
+
+  test('is known to have begun from its beginning on, and no other one is', async () => {
+    await using it = await readsOf({ stallAt: 2 * MIB }, false);
+    const [url, other] = [it.url(), it.url()];
+    expect([await begun(url), await begun(other)]).toEqual([404, 404]);
+    await readSocket(url, 1_000);
+    expect([await begun(url), await begun(other)]).toEqual([204, 404]);
+    expect(await begun(it.url(-1))).toBe(404);
   });
 
   test('whose reader hangs up holds nothing any more', async () => {

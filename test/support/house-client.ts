@@ -79,6 +79,8 @@ export interface PullOptions {
   /** How blobs are fetched; absent: one GET each. */
   readonly chunkBytes?: number;
   readonly path?: boolean;
+  /** Sent with every request. */
+  readonly authorization?: string | undefined;
 }
 
 interface Manifest {
@@ -94,27 +96,27 @@ interface Manifest {
  */
 export async function pull(options: PullOptions): Promise<Pulled> {
   const { reference } = options;
-  const accept = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ');
-  const head = await ask(urlOf(options, 'manifests', reference), { method: 'HEAD', headers: { accept } });
+  const headers = { accept: [...MANIFEST_MEDIA_TYPES, '*/*'].join(', '), ...authorizationOf(options) };
+  const head = await ask(urlOf(options, 'manifests', reference), { method: 'HEAD', headers });
   const digest = head.headers['docker-content-digest'];
   if (head.status !== 200 || typeof digest !== 'string') throw new Error(`HEAD of ${reference}: ${head.status}`);
   const pulled = { manifests: [] as string[], blobs: [] as string[], bytes: 0 };
-  await pullManifest(options, digest, accept, pulled);
+  await pullManifest(options, digest, headers, pulled);
   return pulled;
 }
 
 async function pullManifest(
   options: PullOptions,
   digest: string,
-  accept: string,
+  headers: Record<string, string>,
   pulled: { manifests: string[]; blobs: string[]; bytes: number },
 ): Promise<void> {
-  const { status, body } = await ask(urlOf(options, 'manifests', digest), { headers: { accept } });
+  const { status, body } = await ask(urlOf(options, 'manifests', digest), { headers });
   if (status !== 200) throw new Error(`GET of the manifest ${digest}: ${status}`);
   verify(digest, body);
   pulled.manifests.push(digest);
   const manifest = JSON.parse(body.toString()) as Manifest;
-  for (const child of manifest.manifests ?? []) await pullManifest(options, child.digest, accept, pulled);
+  for (const child of manifest.manifests ?? []) await pullManifest(options, child.digest, headers, pulled);
   const blobs = [...(manifest.config ? [manifest.config] : []), ...(manifest.layers ?? [])];
   await Promise.all(
     blobs.map(async (blob) => {
@@ -129,8 +131,11 @@ async function pullManifest(
 async function pullBlob(options: PullOptions, digest: string, sizeBytes: number): Promise<string> {
   const url = urlOf(options, 'blobs', digest);
   const algorithm = digest.split(':', 1).join();
-  if (options.chunkBytes !== undefined) return await parallelDownload(url, sizeBytes, options.chunkBytes, algorithm);
-  const got = await download(url, { algorithm });
+  const headers = authorizationOf(options);
+  if (options.chunkBytes !== undefined) {
+    return await parallelDownload(url, sizeBytes, options.chunkBytes, algorithm, headers);
+  }
+  const got = await download(url, { algorithm, headers });
   if (got.status !== 200 || !got.isWhole)
     throw new Error(`GET of the blob ${digest}: ${got.status}, ${got.bytes} bytes`);
   return got.digest;
@@ -145,6 +150,7 @@ export async function parallelDownload(
   sizeBytes: number,
   chunkBytes: number,
   algorithm = 'sha256',
+  headers: Record<string, string> = {},
 ): Promise<string> {
   const starts = Array.from({ length: Math.ceil(sizeBytes / chunkBytes) }, (_, index) => index * chunkBytes);
   const pieces = new Map<number, Buffer>();
@@ -155,7 +161,7 @@ export async function parallelDownload(
       const chunk = Buffer.allocUnsafe(wanted);
       let at = 0;
       const { status, bytes } = await download(url, {
-        headers: { range: `bytes=${start}-` },
+        headers: { ...headers, range: `bytes=${start}-` },
         enough: wanted,
         onPiece: (piece) => {
           at += piece.copy(chunk, at);
@@ -181,6 +187,10 @@ export function urlOf(
   return path
     ? `${mirror}/v2/${registry}/${repository}/${kind}/${reference}`
     : `${mirror}/v2/${repository}/${kind}/${reference}?ns=${registry}`;
+}
+
+function authorizationOf({ authorization }: Pick<PullOptions, 'authorization'>): Record<string, string> {
+  return authorization === undefined ? {} : { authorization };
 }
 
 function verify(digest: string, bytes: Uint8Array): void {

@@ -17,6 +17,8 @@ export interface ProgramOptions {
   /** All of its environment; nothing is inherited. */
   readonly env?: Record<string, string>;
   readonly cwd?: string;
+  /** No file may become larger: writing more fails, as on a full disk. A multiple of 512. */
+  readonly maxFileBytes?: number;
 }
 
 const READY_MS = 15_000;
@@ -28,9 +30,12 @@ export class Program implements AsyncDisposable {
   #stdout = '';
   #stderr = '';
 
-  constructor(file: string, { args = [], env = {}, cwd }: ProgramOptions = {}) {
+  constructor(file: string, { args = [], env = {}, cwd, maxFileBytes }: ProgramOptions = {}) {
     const path = fileURLToPath(new URL(`../../${file}`, import.meta.url));
-    this.#child = spawn(process.execPath, [path, ...args], { env, ...(cwd !== undefined && { cwd }) });
+    const limit =
+      maxFileBytes === undefined ? [] : ['/bin/sh', '-c', `ulimit -f ${maxFileBytes / 512} && exec "$0" "$@"`];
+    const [command = '', ...rest] = [...limit, process.execPath, path, ...args];
+    this.#child = spawn(command, rest, { env, ...(cwd !== undefined && { cwd }) });
     this.#child.stdout?.on('data', (data: Buffer) => (this.#stdout += data.toString()));
     this.#child.stderr?.on('data', (data: Buffer) => (this.#stderr += data.toString()));
     this.#exit = once(this.#child, 'close').then(([code, signal]) => ({

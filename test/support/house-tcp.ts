@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
+import { type TlsOptions, createServer as createTlsServer } from 'node:tls';
 
 /** What a scripted server does with a connection, given what came first over it. */
 export type Script = (socket: Socket, request: string) => void | Promise<void>;
@@ -7,15 +8,17 @@ export type Script = (socket: Socket, request: string) => void | Promise<void>;
 /** A TCP server that says what a test tells it to say, right or wrong. */
 export class ScriptedServer implements AsyncDisposable {
   readonly #server: Server;
+  readonly #scheme: string;
   readonly #sockets = new Set<Socket>();
   /** What the clients sent first, in order of arrival. */
   readonly requests: string[] = [];
   /** Changed at any time; for the next connections. */
   script: Script;
 
-  constructor(script: Script) {
+  constructor(script: Script, tls?: TlsOptions) {
     this.script = script;
-    this.#server = createServer((socket) => {
+    this.#scheme = tls ? 'https' : 'http';
+    const accept = (socket: Socket): void => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => undefined); // a client that goes away is what many tests are about
@@ -24,7 +27,8 @@ export class ScriptedServer implements AsyncDisposable {
         this.requests.push(request);
         void this.script(socket, request);
       });
-    });
+    };
+    this.#server = tls ? createTlsServer(tls, accept) : createServer(accept);
   }
 
   get port(): number {
@@ -32,7 +36,7 @@ export class ScriptedServer implements AsyncDisposable {
   }
 
   get url(): URL {
-    return new URL(`http://127.0.0.1:${this.port}/circ/v1/read/sealed`);
+    return new URL(`${this.#scheme}://127.0.0.1:${this.port}/circ/v1/read/sealed`);
   }
 
   /** Connections that are open now. */
@@ -54,8 +58,8 @@ export class ScriptedServer implements AsyncDisposable {
 }
 
 /** Starts one: `await using server = await scripted((socket) => socket.end('nonsense'))`. */
-export async function scripted(script: Script): Promise<ScriptedServer> {
-  return await new ScriptedServer(script).up();
+export async function scripted(script: Script, tls?: TlsOptions): Promise<ScriptedServer> {
+  return await new ScriptedServer(script, tls).up();
 }
 
 /** The head of a good answer to a signed read. */

@@ -1,4 +1,12 @@
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  type Metadata,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import type { OpenBlobRequest__Output } from '../../proto/generated/circ/v1/OpenBlobRequest.ts';
 import type { OpenBlobResponse } from '../../proto/generated/circ/v1/OpenBlobResponse.ts';
 import type { ResolveManifestRequest__Output } from '../../proto/generated/circ/v1/ResolveManifestRequest.ts';
@@ -6,7 +14,7 @@ import type { ResolveManifestResponse } from '../../proto/generated/circ/v1/Reso
 import type { SharedTierHandlers } from '../../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../../proto/load.ts';
 import { toGrpcError } from '../../proto/status.ts';
-import type { Address } from '../../service/units.ts';
+import { type Address, formatAddress } from '../../service/units.ts';
 
 /** What a tier's handler does: an answer, or a throw (an OciError becomes the status that the contract gives it). */
 export interface TierAnswers {
@@ -16,20 +24,43 @@ export interface TierAnswers {
   ) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
 }
 
+export interface ScriptedTierOptions {
+  readonly listen?: Address;
+  readonly credentials?: ServerCredentials;
+}
+
+const ANYWHERE: Address = { host: '127.0.0.1', port: 0 };
+
 /** The gRPC face of a shared tier that answers as a test says, for tests of the agent alone. */
 export class ScriptedTier implements AsyncDisposable {
-  readonly #server = new Server();
+  readonly #server = new Server({
+    interceptors: [
+      ({ path }, call) => {
+        if (path === '/grpc.health.v1.Health/Check') this.healthChecks += 1;
+        return new ServerInterceptingCall(call);
+      },
+    ],
+  });
+  /** How often it was asked for a sign of life. */
+  healthChecks = 0;
+  /** What it says of itself, to those who watch. */
+  readonly health = new HealthImplementation({ '': 'SERVING' });
+  readonly #listen: Address;
   #port = 0;
   /** May be changed at any time. */
   answers: TierAnswers;
   /** What was asked, in order. */
   readonly blobQuestions: OpenBlobRequest__Output[] = [];
   readonly manifestQuestions: ResolveManifestRequest__Output[] = [];
+  /** What came along with each question about a blob. */
+  readonly metadata: Metadata[] = [];
 
-  constructor(answers: TierAnswers) {
+  constructor(answers: TierAnswers, listen: Address) {
     this.answers = answers;
+    this.#listen = listen;
     const handlers: SharedTierHandlers = {
-      OpenBlob: answering((request) => {
+      OpenBlob: answering((request, metadata) => {
+        this.metadata.push(metadata);
         this.blobQuestions.push(request);
         return this.answers.openBlob?.(request) ?? {};
       }),
@@ -39,15 +70,16 @@ export class ScriptedTier implements AsyncDisposable {
       }),
     };
     this.#server.addService(loadServices().SharedTier.service, handlers);
+    this.health.addToServer(this.#server);
   }
 
   get address(): Address {
-    return { host: '127.0.0.1', port: this.#port };
+    return { host: this.#listen.host, port: this.#port };
   }
 
-  async up(): Promise<this> {
+  async up(credentials: ServerCredentials): Promise<this> {
     this.#port = await new Promise((resolve, reject) => {
-      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(formatAddress(this.#listen), credentials, (error, port) => {
         if (error) reject(error);
         else resolve(port);
       });
@@ -61,13 +93,16 @@ export class ScriptedTier implements AsyncDisposable {
 }
 
 /** Starts one: `await using tier = await scriptedTier({ openBlob: () => ({ size: 5, readUrl }) })`. */
-export async function scriptedTier(answers: TierAnswers = {}): Promise<ScriptedTier> {
-  return await new ScriptedTier(answers).up();
+export async function scriptedTier(
+  answers: TierAnswers = {},
+  { listen = ANYWHERE, credentials = ServerCredentials.createInsecure() }: ScriptedTierOptions = {},
+): Promise<ScriptedTier> {
+  return await new ScriptedTier(answers, listen).up(credentials);
 }
 
-function answering<Request, Response>(answer: (request: Request) => Response | Promise<Response>) {
+function answering<Request, Response>(answer: (request: Request, metadata: Metadata) => Response | Promise<Response>) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    Promise.try(answer, call.request).then(
+    Promise.try(answer, call.request, call.metadata).then(
       (response) => callback(null, response),
       (error: unknown) => callback(toGrpcError(error)),
     );

@@ -20,10 +20,15 @@ export interface HouseOptions {
   readonly tier?: Env;
   /** Further registries, by the name that clients use. */
   readonly registries?: Record<string, ListedServer>;
+  /** Further keys of the origins file. */
+  readonly origins?: Readonly<Record<string, unknown>>;
+  /** Puts something between agent and tier: given where the tier's gRPC is, tells where the agent is to look for it. */
+  readonly between?: (tier: Address) => Promise<Address>;
 }
 
 /** A server, and what else the origins file is to say of it. */
 export interface ListedServer {
+  /** Empty: none is written down, and the name says where it is. */
   readonly url: string;
   readonly entry?: Readonly<Record<string, unknown>>;
 }
@@ -42,13 +47,16 @@ export class House implements AsyncDisposable {
   readonly #agentEnv: Env;
   readonly #tierEnv: Env;
   readonly #remove: () => PromiseLike<void>;
+  readonly #between: (tier: Address) => Promise<Address>;
   #agent: Agent | undefined;
   #tier: SharedTier | undefined;
   #mirror = '';
   #addresses: { grpc: Address; http: Address } | undefined;
 
-  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, { agent, tier }: HouseOptions) {
+  constructor(origin: Origin, directory: string, remove: () => PromiseLike<void>, options: HouseOptions) {
+    const { agent, tier, between = async (address) => address } = options;
     this.origin = origin;
+    this.#between = between;
     this.#remove = remove;
     this.agentDirectory = join(directory, 'agent');
     this.tierDirectory = join(directory, 'tier');
@@ -72,7 +80,7 @@ export class House implements AsyncDisposable {
     };
   }
 
-  /** `http://host:port` of the agent's mirror endpoint. */
+  /** `http://host:port` of the agent's mirror endpoint, or `https://`. */
   get mirror(): string {
     return this.#mirror;
   }
@@ -80,6 +88,11 @@ export class House implements AsyncDisposable {
   /** `http://host:port` of the tier's OCI endpoint. */
   get tierUrl(): string {
     return `http://${formatAddress(started(this.#tier).http)}`;
+  }
+
+  /** Where agents ask the tier. */
+  get tierGrpc(): Address {
+    return started(this.#addresses).grpc;
   }
 
   get agent(): Agent {
@@ -97,9 +110,12 @@ export class House implements AsyncDisposable {
   }
 
   async startAgent(): Promise<void> {
-    const sharedTier = started(this.#addresses).grpc;
-    this.#agent = await startAgent({ ...readAgentConfig(this.#agentEnv), sharedTier }, this.#logger('agent'));
-    this.#mirror = `http://${formatAddress(this.#agent.mirror)}`;
+    const config = readAgentConfig(this.#agentEnv);
+    const { port } = this.tierGrpc;
+    const sharedTier = await this.#between({ host: config.sharedTier.host, port });
+    this.#agent = await startAgent({ ...config, sharedTier }, this.#logger('agent'));
+    const scheme = config.mirrorTls.certFile === undefined ? 'http' : 'https';
+    this.#mirror = `${scheme}://${formatAddress(this.#agent.mirror)}`;
   }
 
   async stopTier(): Promise<void> {
@@ -136,6 +152,13 @@ export class House implements AsyncDisposable {
 
   url(kind: 'manifests' | 'blobs', repository: string, reference: string): string {
     return urlOf({ mirror: this.mirror, registry: REGISTRY, repository }, kind, reference);
+  }
+
+  /** `http://host:port` of the status listeners of agent and tier. */
+  get statusUrls(): readonly string[] {
+    return [started(this.#agent).status, started(this.#tier).status].map(
+      (address) => `http://${formatAddress(address)}`,
+    );
   }
 
   async agentMetrics(): Promise<Scrape> {
@@ -177,7 +200,7 @@ export class House implements AsyncDisposable {
   }
 
   #logger(part: string) {
-    return pino({ level: 'debug' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
+    return pino({ level: 'trace' }, { write: (line) => this.log.push({ part, ...(JSON.parse(line) as object) }) });
   }
 }
 
@@ -187,7 +210,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   const origin = await startOrigin(options.origin);
   const house = new House(origin, directory.path, () => directory[Symbol.asyncDispose](), options);
   try {
-    await writeFile(join(directory.path, 'origins.yaml'), originsFile({ [REGISTRY]: origin, ...options.registries }));
+    await writeFile(
+      join(directory.path, 'origins.yaml'),
+      originsFile({ [REGISTRY]: origin, ...options.registries }, options.origins),
+    );
     await house.startTier();
     await house.startAgent();
   } catch (error) {
@@ -198,9 +224,12 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
 }
 
 /** The origins file (JSON is YAML) that names these servers as registries. */
-export function originsFile(registries: Record<string, ListedServer>): string {
-  const entries = Object.entries(registries).map(([name, { url, entry }]) => [name, { endpoint: url, ...entry }]);
-  return JSON.stringify({ registries: Object.fromEntries(entries) });
+export function originsFile(registries: Record<string, ListedServer>, more: Readonly<Record<string, unknown>> = {}) {
+  const entries = Object.entries(registries).map(([name, { url, entry }]) => [
+    name,
+    { ...(url !== '' && { endpoint: url }), ...entry },
+  ]);
+  return JSON.stringify({ registries: Object.fromEntries(entries), ...more });
 }
 
 function started<T>(part: T | undefined): T {

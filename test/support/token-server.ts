@@ -66,6 +66,18 @@ export class TokenAuthority {
     return token;
   }
 
+  /** From now on none of the tokens given to this user so far is good. */
+  revoke(name: string): void {
+    for (const [token, { caller }] of this.#issued) {
+      if (typeof caller !== 'string' && caller.name === name) this.#issued.delete(token);
+    }
+  }
+
+  /** Every token that is good now. */
+  get tokens(): readonly string[] {
+    return [...this.#issued.keys()];
+  }
+
   /** From now on none of the tokens given so far is good. */
   revokeAll(): void {
     this.#issued.clear();

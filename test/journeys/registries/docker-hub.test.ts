@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { generatedBlob } from '../../support/blobs.ts';
+import { authorize } from '../../support/containerd-auth.ts';
 import { pull } from '../../support/house-client.ts';
 import { startHouse } from '../../support/house.ts';
 import { ask } from '../../support/origin-client.ts';
@@ -76,4 +77,19 @@ describe('pulls from Docker Hub', () => {
     await pull({ mirror: it.house.mirror, ...IMAGE, repository: 'library/other' });
     expect(it.hub.origin.count({ status: 429 })).toBe(1);
   });
+});
+
+test('an anonymous pull over the limit is asked for an account, and goes on with that one’s pulls', async () => {
+  const users = { alice: { password: 'open sesame', repositories: [] } };
+  await using hub = await startDockerHub({ users });
+  await hub.addImage('library/app', 'v1', { layers: [generatedBlob(1000, 1)] });
+  await using house = await startHouse({ registries: { 'docker.io': hub } });
+  hub.limit.rules.anonymous = 0;
+  const url = `${house.mirror}/v2/library/app/manifests/v1?ns=docker.io`;
+  const bare = await ask(url);
+  expect([bare.status, bare.headers['www-authenticate']]).toEqual([401, hub.origin.challenge('library/app')]);
+  const secret = { user: 'alice', password: 'open sesame' };
+  const { authorization = '' } = await authorize(bare.headers['www-authenticate'], 'library/app', secret);
+  expect((await ask(url, { headers: { authorization } })).status).toBe(200);
+  expect([hub.limit.counted(), hub.limit.counted('alice')]).toEqual([0, 1]);
 });

@@ -18,7 +18,7 @@ describe('segments', () => {
         const ends = [from, ...ranges.map(({ end }) => end)];
         expect(ranges.map(({ start }) => start)).toEqual(ends.slice(0, -1));
         expect(ends.at(-1)).toBe(from + more);
-        expect(ranges.length).toBeLessThanOrEqual(256);
+        expect(ranges.length).toBeLessThanOrEqual(350);
       }),
       { numRuns: 200 },
     );
@@ -29,14 +29,23 @@ describe('segments', () => {
   });
 
   test('come in order when nobody waits', () => {
-    const starts = all(new Segments(0, 4 * SEGMENT_BYTES)).map(({ start }) => start / SEGMENT_BYTES);
-    expect(starts).toEqual([0, 1, 2, 3]);
+    const starts = all(new Segments(0, 2 ** 30)).map(({ start }) => start);
+    expect(starts).toEqual(starts.toSorted((a, b) => a - b));
+  });
+
+  test('shrink towards the end, so that all connections end at about the same time', () => {
+    const lengths = all(new Segments(0, 2 ** 30)).map(({ start, end }) => end - start);
+    expect(lengths[0]).toBe(SEGMENT_BYTES);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => b - a));
+    expect(lengths.at(-1)).toBeLessThanOrEqual(SEGMENT_BYTES / 4);
   });
 
   test('that are waited for come first, and each comes once', () => {
-    const segments = new Segments(0, 4 * SEGMENT_BYTES);
+    const size = 64 * SEGMENT_BYTES;
     const wanted = [2 * SEGMENT_BYTES + 5, 3 * SEGMENT_BYTES];
-    expect(all(segments, wanted).map(({ start }) => start / SEGMENT_BYTES)).toEqual([2, 3, 0, 1]);
+    const starts = all(new Segments(0, size), wanted).map(({ start }) => start);
+    expect(starts.slice(0, 4).map((start) => start / SEGMENT_BYTES)).toEqual([2, 3, 0, 1]);
+    expect(starts.toSorted((a, b) => a - b)).toEqual(all(new Segments(0, size)).map(({ start }) => start));
   });
 
   test('come in order when what is waited for is given out already', () => {

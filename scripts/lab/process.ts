@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 
 /** Resident memory of a process, in bytes. */
 export interface Resident {
@@ -12,6 +12,11 @@ export async function residentMemory(pid: number): Promise<Resident> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
   return { bytes: field('VmRSS'), peakBytes: field('VmHWM') };
+}
+
+/** Files, sockets and the like that a process has open. Source: proc_pid_fd(5). */
+export async function openFiles(pid: number): Promise<number> {
+  return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
 /** The kernel begins to look for the peak anew. Source: proc_pid_clear_refs(5), value 5. */

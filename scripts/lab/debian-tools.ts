@@ -1,0 +1,42 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unpackPackages } from './debian.ts';
+import { cacheDir, exists } from './paths.ts';
+
+/** Clients of registries as Debian ships them: older than those of `tools.ts`, and what many nodes really run. */
+const packages = ['buildah', 'containerd', 'docker.io', 'podman', 'skopeo'];
+
+/** Raise it when the list above changes. */
+const RECIPE = 1;
+
+const root = join(cacheDir, `debian-${RECIPE}`);
+
+/** Debian's names of this machine's architecture. */
+const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
+
+/** Unpacks the packages into the cache, unless they are there. */
+export async function ensureDebianTools(say: (line: string) => void): Promise<void> {
+  if (await exists(root)) return;
+  say(`apt-get download ${packages.join(' ')} …`);
+  const scratch = await mkdtemp(join(cacheDir, 'debian-new-'));
+  try {
+    await unpackPackages(packages, scratch);
+    await rename(scratch, root);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The environment in which a shell finds the unpacked programs, and they their libraries. */
+export function debianEnv(): { readonly PATH: string; readonly LD_LIBRARY_PATH: string } {
+  const path = ['usr/bin', 'usr/sbin'].map((directory) => join(root, directory));
+  return {
+    PATH: [...path, process.env['PATH']].join(':'),
+    LD_LIBRARY_PATH: join(root, 'usr/lib', MULTIARCH),
+  };
+}
+
+/** Where an unpacked program lies. */
+export function debianPath(program: string): string {
+  return join(root, program === 'dockerd' ? 'usr/sbin' : 'usr/bin', program);
+}

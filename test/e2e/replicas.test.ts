@@ -1,0 +1,129 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFailed, test } from 'vitest';
+import { type Program, startTier } from '../../scripts/lab/circ.ts';
+import { ensureImages, images } from '../../scripts/lab/images.ts';
+import { KubeApi } from '../../scripts/lab/kube-api.ts';
+import { type Descriptor, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
+import { type Namespace, Network } from '../../scripts/lab/network.ts';
+import { logsDir } from '../../scripts/lab/paths.ts';
+import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
+import { toolPath } from '../../scripts/lab/tools.ts';
+
+const NAMESPACE = 'circ-system';
+/** Of the link to the origin, in Mbit/s: the layer takes ten seconds and more. */
+const LINK = 800;
+const [REPOSITORY = '', TAG = ''] = images.big.split(':');
+
+test('two replicas that are asked for the same layer at once fetch it once', async () => {
+  await using lab = await startReplicas();
+  const digests = await Promise.all(lab.nodes.map((node) => lab.download(node)));
+  expect(digests).toEqual([lab.layer.digest, lab.layer.digest]);
+  expect(await lab.bytesFromOrigin()).toBe(lab.layer.size);
+  const scrapes = await Promise.all(lab.tiers.map((tier) => tier.metrics()));
+  expect(scrapes.map((scrape) => scrape.sum('circ_fetch_duplicates_total'))).toEqual([0, 0]);
+  await expect.poll(() => lab.leases()).toEqual([]);
+});
+
+test('a replica goes on with what the other one was fetching when it was killed', async () => {
+  await using lab = await startReplicas();
+  const [first, second] = lab.tiers;
+  // The first one is asked before the other: then it is the one that fetches.
+  const broken = lab.download(lab.nodes[0]).catch(() => 'broken off');
+  await first.daemon.until('fetching', async () => (await first.metrics()).sum('circ_origin_bytes_total') > 1e8);
+  const reading = lab.download(lab.nodes[1]);
+  await first.daemon.until('half way', async () => (await first.metrics()).sum('circ_origin_bytes_total') > 5e8);
+  await first.daemon.stop('SIGKILL');
+
+  expect(await reading).toBe(lab.layer.digest);
+  expect(await broken).toBe('broken off');
+  const metrics = await second.metrics();
+  expect(metrics.sum('circ_fetch_duplicates_total')).toBe(1);
+  // It had followed the first one, and asked for the rest only.
+  expect(metrics.sum('circ_origin_bytes_total')).toBeLessThan(lab.layer.size - 5e7);
+  await expect.poll(() => lab.leases()).toEqual([]);
+});
+
+interface ReplicasLab extends AsyncDisposable {
+  readonly nodes: readonly [Namespace, Namespace];
+  readonly tiers: readonly [Program, Program];
+  readonly layer: Descriptor;
+  /** Reads the layer from the tier on a node, and returns its digest. */
+  download(node: Namespace): Promise<string>;
+  bytesFromOrigin(): Promise<number>;
+  leases(): Promise<unknown[]>;
+}
+
+/** Two replicas with a Kubernetes API, and an origin behind a thin link. Each has a disk, but they pass for one store. */
+async function startReplicas(): Promise<ReplicasLab> {
+  const storage = await ensureImages();
+  await mkdir(logsDir, { recursive: true });
+  const logs = await mkdtemp(join(logsDir, 'replicas-'));
+  onTestFailed(async () => {
+    process.stderr.write(await logTails(logs));
+  });
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
+  stack.defer(async () => await rm(directory, { recursive: true }));
+  const network = stack.use(await Network.create());
+  const originNode = await network.attach('origin');
+  const nodes = [await network.attach('tier-0'), await network.attach('tier-1')] as const;
+  const origin: Registry = stack.use(
+    await startRegistry({
+      namespace: originNode,
+      storage,
+      directory,
+      logFile: join(logs, 'origin.log'),
+      readOnly: true,
+    }),
+  );
+  const kube = stack.use(await KubeApi.start({ namespace: network.hub, directory: join(directory, 'kube'), logs }));
+  await kube.createTierNamespace(NAMESPACE, 'circ-tier');
+  const kubeconfig = join(directory, 'tier.kubeconfig');
+  const user = await kube.pki.issue('tier', '/CN=circ-tier');
+  await writeFile(kubeconfig, await kube.pki.kubeconfig(kube.url, user), { mode: 0o600 });
+  const origins = join(directory, 'origins.yaml');
+  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
+  const start = async (namespace: Namespace): Promise<Program> => {
+    const store = join(directory, namespace.name);
+    await mkdir(join(store, 'v1'), { recursive: true });
+    await writeFile(join(store, 'v1/id'), 'one store for all');
+    const env = {
+      CIRC_TIER_LEASES: 'kubernetes',
+      CIRC_TIER_LEASE_DURATION: '3s',
+      CIRC_POD_NAMESPACE: NAMESPACE,
+      CIRC_POD_NAME: namespace.name,
+      KUBECONFIG: kubeconfig,
+    };
+    const logFile = join(logs, `${namespace.name}.log`);
+    return stack.use(await startTier({ namespace, directory: store, logFile, origins, env }));
+  };
+  const tiers = [await start(nodes[0]), await start(nodes[1])] as const;
+  const argv = [toolPath('crane'), 'manifest', `${origin.address}/${REPOSITORY}:${TAG}`];
+  const { layers } = JSON.parse((await originNode.run(argv)).stdout) as { layers: [Descriptor] };
+  const [layer] = layers;
+  await network.limitUplink(originNode, LINK);
+
+  const running = stack.move();
+  return {
+    nodes,
+    tiers,
+    layer,
+    download: async (node) => {
+      const url = `http://127.0.0.1:5061/v2/${REGISTRY}/${REPOSITORY}/blobs/${layer.digest}`;
+      const script = 'set -o pipefail; curl -fsS --noproxy "*" "$0" | sha256sum';
+      const { stdout } = await node.run(['bash', '-c', script, url], { timeoutMs: 120_000 });
+      return `sha256:${stdout.split(' ', 1).join()}`;
+    },
+    bytesFromOrigin: async () => {
+      const reads = await origin.blobReads(layer.digest);
+      return reads.reduce((total, { bytes }) => total + bytes, 0);
+    },
+    leases: async () => {
+      const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+      return (await kube.get<{ items: unknown[] }>(path)).items;
+    },
+    [Symbol.asyncDispose]: async () => await running.disposeAsync(),
+  };
+}

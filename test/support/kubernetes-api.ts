@@ -1,0 +1,131 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import type { AddressInfo, Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TestCa } from './certificates.ts';
+import { tmpDir } from './tmp-dir.ts';
+
+/** A ServiceAccount's token, as the API knows it. */
+export interface KnownToken {
+  readonly user: string;
+  readonly audiences: readonly string[];
+}
+
+/** What the API does instead of answering. */
+export interface ApiMood {
+  readonly status?: number;
+  readonly delayMs?: number;
+  /** An API server that knows nothing of audiences. */
+  readonly ignoresAudiences?: boolean;
+}
+
+interface TokenReview {
+  readonly spec: { readonly token: string; readonly audiences?: readonly string[] };
+}
+
+const REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+
+/**
+ * The part of the Kubernetes API that reviews tokens, with its ways: 201, status, errors as Status objects. See
+ * https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
+ */
+export class TestKubernetesApi implements AsyncDisposable {
+  readonly #ca = new TestCa('CA of the Kubernetes API');
+  readonly #sockets = new Set<Socket>();
+  readonly tokens = new Map<string, KnownToken>();
+  /** What was asked, as it came. */
+  readonly reviews: TokenReview[] = [];
+  readonly credentials: (string | undefined)[] = [];
+  mood: ApiMood = {};
+  /** Connections that were made, ever. */
+  connections = 0;
+  readonly #server = createServer(
+    this.#ca.issue({ ips: ['127.0.0.1'] }),
+    (request, response) => void this.#answer(request, response),
+  );
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    this.credentials.push(request.headers.authorization);
+    const { status, delayMs } = this.mood;
+    if (delayMs !== undefined) await sleep(delayMs);
+    if (request.method !== 'POST' || request.url !== REVIEWS) {
+      send(response, 404, failure(404, 'not found'));
+      return;
+    }
+    const review = JSON.parse(Buffer.concat(pieces).toString()) as TokenReview;
+    this.reviews.push(review);
+    if (status === undefined) send(response, 201, { ...review, metadata: {}, status: this.#judge(review) });
+    else send(response, status, failure(status, `no ${review.spec.token}`));
+  }
+
+  #judge({ spec: { token, audiences = ['https://kubernetes.default.svc'] } }: TokenReview): object {
+    const known = this.tokens.get(token);
+    if (!known) return { user: {}, error: '[invalid bearer token, token has expired]' };
+    const user = { username: known.user, uid: '1', groups: ['system:serviceaccounts', 'system:authenticated'] };
+    if (this.mood.ignoresAudiences === true) return { authenticated: true, user };
+    const common = audiences.filter((audience) => known.audiences.includes(audience));
+    if (common.length > 0) return { authenticated: true, user, audiences: common };
+    const told = JSON.stringify(known.audiences);
+    return { user: {}, error: `[invalid bearer token, token audiences ${told} is invalid for the target audiences]` };
+  }
+
+  async up(port = 0): Promise<this> {
+    this.#server.on('connection', (socket: Socket) => {
+      this.connections += 1;
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    this.#server.listen(port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return this;
+  }
+
+  /** A kubeconfig for it, with a token as ServiceAccounts have them. */
+  get kubeconfig(): string {
+    const { port } = this.#server.address() as AddressInfo;
+    const ca = Buffer.from(this.#ca.pem).toString('base64');
+    return JSON.stringify({
+      clusters: [{ name: 'test', cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': ca } }],
+      users: [{ name: 'tier', user: { token: 'the-tiers-own' } }],
+      contexts: [{ name: 'test', context: { cluster: 'test', user: 'tier' } }],
+      'current-context': 'test',
+    });
+  }
+
+  /** The kubeconfig as a file. */
+  async kubeconfigFile(): Promise<{ path: string } & AsyncDisposable> {
+    const directory = await tmpDir();
+    const path = join(directory.path, 'kubeconfig');
+    await writeFile(path, this.kubeconfig);
+    return { path, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+  }
+
+  async down(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    if (!this.#server.listening) return;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+  }
+}
+
+/** Starts one: `await using api = await testKubernetesApi()`. */
+export async function testKubernetesApi(): Promise<TestKubernetesApi> {
+  return await new TestKubernetesApi().up();
+}
+
+function failure(code: number, message: string): object {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason: 'Test', code };
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
