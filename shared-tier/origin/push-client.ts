@@ -79,23 +79,22 @@ export class PushClient {
     return uploadOf(response, url, hint());
   }
 
-  /** Ends an upload with its last part. @returns the digest that the origin tells. @throws see `PushHttp.stream` */
-  async finishWith(url: URL, digest: Digest, part: Part, pusher: Pusher): Promise<Digest | undefined> {
-    const question = {
+  /** Ends an upload with its last part. @throws see `PushHttp.stream` */
+  async finishWith(url: URL, digest: Digest, part: Part, pusher: Pusher): Promise<void> {
+    const whole = {
       ...pusher,
       ...part,
       method: 'PUT' as const,
       url: withDigest(url, digest),
       headers: headersOf(part),
     };
-    return await digestOf(await this.#http.stream(question));
+    await discard(await this.#http.stream(whole));
   }
 
   /** Ends an upload of which the origin has everything. @throws see `PushHttp.ask` */
-  async finish(url: URL, digest: Digest, pusher: Pusher): Promise<Digest | undefined> {
-    return await digestOf(
-      await this.#http.ask({ ...pusher, method: 'PUT', url: withDigest(url, digest), headers: OCTETS }),
-    );
+  async finish(url: URL, digest: Digest, pusher: Pusher): Promise<void> {
+    const question = { ...pusher, method: 'PUT' as const, url: withDigest(url, digest), headers: OCTETS };
+    await discard(await this.#http.ask(question));
   }
 
   async putManifest(
@@ -107,8 +106,8 @@ export class PushClient {
     for (const tag of tags) url.searchParams.append('tag', tag);
     const headers: Record<string, string> = mediaType === undefined ? {} : { 'content-type': mediaType };
     const response = await this.#http.ask({ ...pusher, method: 'PUT', url, headers, body: content });
-    const digest = await digestOf(response);
-    return { digest, subject: header(response, 'oci-subject'), tags: header(response, 'oci-tag') };
+    await discard(response);
+    return { digest: digestOf(response), subject: header(response, 'oci-subject'), tags: header(response, 'oci-tag') };
   }
 
   async delete(what: 'manifests' | 'blobs', reference: Reference, pusher: Pusher): Promise<void> {
@@ -145,8 +144,7 @@ function offsetOf(last: number, hint: number | undefined): number {
   return last === 0 && hint !== 1 ? 0 : last + 1;
 }
 
-async function digestOf(response: OriginResponse): Promise<Digest | undefined> {
-  await discard(response);
+function digestOf(response: OriginResponse): Digest | undefined {
   const text = header(response, 'docker-content-digest') ?? '';
   return isDigest(text) ? text : undefined;
 }

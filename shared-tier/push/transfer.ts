@@ -60,15 +60,14 @@ export class Transfer {
   /**
    * The same for the last part, with which the upload ends.
    *
-   * @returns the digest that the origin tells, or, when it broke off, what it has now: all, but the upload is not ended
+   * @returns when the origin broke off: what it has now, which is all, but the upload is not ended
    */
-  async finish(digest: Digest): Promise<{ ended: Digest | undefined } | Progress> {
+  async finish(digest: Digest): Promise<Progress | undefined> {
     const { client, pusher } = this.#options;
     const { location } = this.#progress;
     try {
-      return {
-        ended: await this.#try((part, signal) => client.finishWith(location, digest, part, { ...pusher, signal })),
-      };
+      await this.#try((part, signal) => client.finishWith(location, digest, part, { ...pusher, signal }));
+      return undefined;
     } catch (error) {
       await this.#resume(error);
     }

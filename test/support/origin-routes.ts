@@ -45,7 +45,7 @@ export function rangeOf(header: string | undefined, sizeBytes: number): RangeAns
     return suffix === 0 ? 'unsatisfiable' : { start: sizeBytes - suffix, end: sizeBytes };
   }
   const start = Number(first);
-  if (last !== '' && Number(last) < start) return 'whole';
+  if (last !== '' && Number(last) < start) return 'unsatisfiable';
   if (start >= sizeBytes) return 'unsatisfiable';
   return { start, end: last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes) };
 }
