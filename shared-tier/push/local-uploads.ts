@@ -12,7 +12,7 @@ export interface LocalUploadsOptions {
   readonly notKept: (error: OciError) => void;
   /** Uploads that are remembered; 256 unless given. */
   readonly maxUploads?: number;
-  /** How long without a request; an hour unless given. */
+  /** How long without a request; 10 minutes unless given. */
   readonly idleMs?: number;
 }
 
@@ -90,7 +90,7 @@ export class LocalUpload implements Keeper {
 }
 
 const MAX_UPLOADS = 256;
-const IDLE_MS = 3_600_000;
+const IDLE_MS = 600_000;
 
 /** The uploads that this replica works on. Bounded in number and age; who is forgotten is uploaded all the same. */
 export class LocalUploads implements AsyncDisposable {

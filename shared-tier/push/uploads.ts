@@ -102,7 +102,11 @@ export class Uploads {
       } catch (error) {
         // An earlier try may have ended the upload, and its answer been lost.
         const sizeBytes = Math.max(local.sentBytes, upload.offset + (body.lengthBytes ?? 0));
-        if (!(await isThere(error, digest, sizeBytes, visitor))) throw error;
+        if (!(await isThere(error, digest, sizeBytes, visitor))) {
+          // A no to the end of it is the end of it; but it may go on where it should have.
+          if (error instanceof OriginRefused && error.status !== 416) await local.drop();
+          throw error;
+        }
         shelf.held(target, digest);
       }
     });

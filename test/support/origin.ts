@@ -116,8 +116,8 @@ export class Origin extends TestServer {
   }
 
   /** What a bare request is challenged with; `scope` only for a repository. */
-  challenge(repository?: string, error?: string): string {
-    return this.#door.challenge(repository, error);
+  challenge(repository?: string, error?: string, actions?: string): string {
+    return this.#door.challenge(repository, error, actions);
   }
 
   protected override digestOf(target: Target): string | undefined {
