@@ -102,11 +102,7 @@ export class Uploads {
       } catch (error) {
         // An earlier try may have ended the upload, and its answer been lost.
         const sizeBytes = Math.max(local.sentBytes, upload.offset + (body.lengthBytes ?? 0));
-        if (!(await isThere(error, digest, sizeBytes, visitor))) {
-          // A no to the end of it is the end of it; but it may go on where it should have.
-          if (error instanceof OriginRefused && error.status !== 416) await local.drop();
-          throw error;
-        }
+        if (!(await isThere(error, digest, sizeBytes, visitor))) throw error;
         shelf.held(target, digest);
       }
     });
@@ -150,7 +146,13 @@ export class Uploads {
   async #work<T>(upload: Upload, visit: Visit, work: (local: LocalUpload, visit: Visit) => Promise<T>): Promise<T> {
     return await this.#options.locals.work(upload, async (local, interrupted) => {
       const signal = AbortSignal.any([visit.pusher.signal, interrupted]);
-      return await work(local, { ...visit, pusher: { ...visit.pusher, signal } });
+      try {
+        return await work(local, { ...visit, pusher: { ...visit.pusher, signal } });
+      } catch (error) {
+        // After a no there is nothing to keep; but a part that came too early may come again.
+        if (error instanceof OriginRefused && error.status !== 416) await local.drop();
+        throw error;
+      }
     });
   }
 
