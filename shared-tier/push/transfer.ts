@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { OriginRefused } from '../origin/origin-refused.ts';
-import type { Part, PushClient } from '../origin/push-client.ts';
+import type { OriginUpload, Part, PushClient } from '../origin/push-client.ts';
 import type { Pusher } from '../origin/push-http.ts';
 import { OriginDown, RetryLater } from '../origin/retry.ts';
 import type { ClientBody } from './client-body.ts';
@@ -96,27 +96,31 @@ export class Transfer {
   }
 
   async #resume(error: unknown): Promise<void> {
-    const { client, pusher, body } = this.#options;
+    const { pusher, body } = this.#options;
     if (body.failure) throw body.failure;
     pusher.signal.throwIfAborted();
     if (!(error instanceof RetryLater)) throw error;
     this.#breaks += 1;
     if (this.#breaks > MAX_BREAKS) throw new OriginDown(error.cause);
     await delay(100 * 2 ** this.#breaks, undefined, { signal: pusher.signal });
-    const { location, offset } = await client.status(this.#progress.location, body.position, pusher).catch(told(error));
+    const { location, offset } = await this.#status(error);
     const isKept = offset !== undefined && offset <= body.position && body.canRepeat(offset);
     if (!isKept) throw new OriginDown(error.cause);
     if (offset > this.#progress.offset) this.#breaks = 0;
     this.#progress = { location, offset };
     this.#isRepeated = true;
   }
-}
 
-/** An origin that has no such question has not refused the upload. One that does not know it (any more) has. */
-function told(broken: RetryLater): (reason: unknown) => never {
-  return (reason) => {
-    throw reason instanceof OriginRefused && reason.status !== 404 ? new OriginDown(broken.cause) : reason;
-  };
+  /** An origin that has no such question has not refused the upload. One that does not know it (any more) has. */
+  async #status(broken: RetryLater): Promise<OriginUpload> {
+    const { client, pusher, body } = this.#options;
+    try {
+      return await client.status(this.#progress.location, body.position, pusher);
+    } catch (error) {
+      if (error instanceof OriginRefused && error.status !== 404) throw new OriginDown(broken.cause);
+      throw error;
+    }
+  }
 }
 
 /** An origin that takes no bytes holds its client, and a connection: not for ever. */

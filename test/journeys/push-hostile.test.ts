@@ -182,7 +182,7 @@ describe('a body', () => {
       `PUT ${address.pathname}${address.search}&digest=${digest} HTTP/1.1\r\nhost: x\r\ncontent-length: ${MIB}\r\n\r\n`,
     );
     socket.end(bytes.subarray(0, 1000));
-    await expect.poll(() => house.log.filter(({ kind }) => kind === 'upload').at(-1)?.['code']).toBe('UNAVAILABLE');
+    await expect.poll(() => house.log.findLast(({ kind }) => kind === 'upload')?.['code']).toBe('UNAVAILABLE');
     expect(house.origin.blob(digest)).toBeUndefined();
     expect(await house.stored('tier')).toEqual([]);
   });
