@@ -28,6 +28,7 @@ export class ClientBody {
   #isEnded = false;
   #failure: OciError | undefined;
   #taking: Promise<void> | undefined;
+  #keeping: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
   #waitedMs = 0;
   #unpacedBytes = 0;
@@ -82,10 +83,11 @@ export class ClientBody {
     }
   }
 
-  /** Lets go of the request; what is left of its body stays unread. */
-  close(): void {
+  /** Lets go of the request; what is left of its body stays unread, and what was read is kept. */
+  async close(): Promise<void> {
     for (const event of EVENTS) this.#raw.off(event, this.#changed);
     this.#signal.removeEventListener('abort', this.#changed);
+    await this.#keeping;
   }
 
   /** Is what was read from `position` on still kept? */
@@ -113,7 +115,9 @@ export class ClientBody {
         this.#isEnded = true;
         return;
       }
-      await this.#keeper.keep(piece, this.#position);
+      // One piece is sent on while it is written; the next one waits for both.
+      await this.#keeping;
+      this.#keeping = this.#keeper.keep(piece, this.#position);
       this.#last = { start: this.#position, piece };
       this.#position += piece.length;
     } catch (error) {

@@ -63,7 +63,7 @@ async function readSmall(
       pieces.push(piece);
     }
   } finally {
-    body.close();
+    await body.close();
   }
   signal.throwIfAborted();
   return Buffer.concat(pieces);

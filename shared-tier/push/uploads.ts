@@ -193,7 +193,7 @@ export class Uploads {
       const options = { client: client.pusher, pusher, body, lengthBytes, isPlaced, stallMs };
       return await send(new Transfer(progress, options));
     } finally {
-      body.close();
+      await body.close();
       local.sentBytes = body.position;
       pushed(client, body.position - progress.offset);
     }
