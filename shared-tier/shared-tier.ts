@@ -73,11 +73,14 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
   const material =
     config.tls.certFile === undefined ? undefined : starting.use(new TlsMaterial(config.tls, { events: certificate }));
-  const kubernetes = async (): Promise<KubernetesApi> => {
+  const openKubernetes = async (): Promise<KubernetesApi> => {
     // The Kubernetes client costs half a second and 60 MB: only where there is a cluster.
     const { KubernetesApi } = await import('./kubernetes/api.ts');
     return starting.use(KubernetesApi.fromDefault());
   };
+  // One set of connections for identities and leases.
+  let kubernetesApi: Promise<KubernetesApi> | undefined;
+  const kubernetes = (): Promise<KubernetesApi> => (kubernetesApi ??= openKubernetes());
   const check = await callerCheck(config.clients, async (audience) => {
     const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
     return new TokenReviews({ api: await kubernetes(), audience });
