@@ -70,7 +70,8 @@ export class OriginClients implements AsyncDisposable {
     const shared = { origin, guard, proxy, silenceMs };
     const bulk = createDispatcher({ ...shared, connections: origin.maxConnections - questions });
     const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
-    const http = new OriginHttp({ origin, guard, bulk, control, observe, refused, patienceMs });
+    const questionsAtOnce = questions === 0 ? origin.maxConnections : questions;
+    const http = new OriginHttp({ origin, guard, bulk, control, questionsAtOnce, observe, refused, patienceMs });
     const registry = new RegistryClient(http);
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
     const { credentialsFile } = origin;
