@@ -28,6 +28,17 @@ export interface RegistryOptions {
   readonly readOnly?: boolean;
   /** Asks everybody for one of these, a line each: `user:bcrypt`. */
   readonly htpasswd?: string;
+  /** Asks everybody for a token instead. */
+  readonly tokens?: TokenAuth;
+}
+
+/** Whose tokens a registry takes: https://distribution.github.io/distribution/about/configuration/#token */
+export interface TokenAuth {
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** File of the keys with which they are signed. */
+  readonly jwks: string;
 }
 
 const PORT = 5000;
@@ -74,6 +85,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     },
     http: { addr: `0.0.0.0:${PORT}`, secret: 'of one lab' },
     ...(options.htpasswd !== undefined && { auth: { htpasswd: { realm: 'lab', path: passwords } } }),
+    ...(options.tokens && { auth: { token: options.tokens } }),
   };
   const file = join(directory, 'registry.json');
   // The registry reads YAML, and JSON is YAML.
@@ -85,7 +97,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   });
   const registry = new Registry(`${namespace.address}:${PORT}`, daemon);
   try {
-    const expected = options.htpasswd === undefined ? 200 : 401;
+    const expected = options.htpasswd === undefined && options.tokens === undefined ? 200 : 401;
     await daemon.until('answering', async () => {
       return (await get(namespace, `http://127.0.0.1:${PORT}/v2/`)).status === expected;
     });
