@@ -1,18 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
-import { type Digest, digestOf } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
-import { type Reference, formatReference } from '../oci/reference.ts';
+import type { Reference } from '../oci/reference.ts';
 import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { Visit } from './access/visit.ts';
 import type { Fetches } from './fetches.ts';
+import { KnownTags } from './known-tags.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import { unknown } from './origin/refusal.ts';
 import type { ManifestHead } from './origin/registry-client.ts';
 import { OriginDown } from './origin/retry.ts';
-import { type Place, type Records, placeKey } from './records.ts';
+import type { Place, Records } from './records.ts';
 
 export interface ImagesOptions {
   readonly access: Access;
@@ -60,7 +61,7 @@ export class Images {
   readonly #manifests: Manifests;
   /** What manifests said of their blobs' sizes: hints only. */
   readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 });
-  readonly #tags = new LRUCache<string, Descriptor>({ max: 100_000 });
+  readonly #tags = new KnownTags();
 
   constructor(options: ImagesOptions) {
     this.#options = options;
@@ -75,11 +76,11 @@ export class Images {
       const isEnough = known !== undefined && !withContent;
       const manifest = isEnough ? known : await this.#read(visit, question, known);
       if (!('content' in manifest)) {
-        if (!known) this.#rememberTag(visit, reference, accept, manifest);
+        if (!known) this.#tags.set(visit.place, reference, accept, manifest, visit.client.origin.tagTtlMs);
         return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false, grant: visit.grant };
       }
       const { descriptor, content, links, fromOrigin } = manifest;
-      if (!known) this.#rememberTag(visit, reference, accept, descriptor);
+      if (!known) this.#tags.set(visit.place, reference, accept, descriptor, visit.client.origin.tagTtlMs);
       this.#learn(visit, manifest);
       for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
@@ -132,10 +133,15 @@ export class Images {
     );
   }
 
+  /** Tags of the repository may mean something else now. */
+  forgetTags(place: Place): void {
+    this.#tags.forget(place);
+  }
+
   /** What is already known of the reference, and proved. */
   async #known(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     if (reference.kind === 'tag') {
-      const tagged = this.#tags.get(tagKey(visit.place, reference, accept));
+      const tagged = this.#tags.get(visit.place, reference, accept);
       return tagged && visit.repositoryEnd > 0 ? tagged : undefined;
     }
     const { digest } = reference;
@@ -199,12 +205,6 @@ export class Images {
     const digest = reference.kind === 'digest' ? reference.digest : visit.lastDigest(reference.tag);
     const held = digest && (await this.#held(visit.place, digest));
     return held && accepts(accept, held.mediaType) ? held : undefined;
-  }
-
-  #rememberTag(visit: Visit, reference: Reference, accept: readonly string[], descriptor: Descriptor): void {
-    const { tagTtlMs: ttl } = visit.client.origin;
-    if (reference.kind === 'tag' && ttl > 0)
-      this.#tags.set(tagKey(visit.place, reference, accept), descriptor, { ttl });
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
@@ -291,6 +291,3 @@ function accepts(accept: readonly string[], mediaType: string): boolean {
 }
 
 /** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */
-function tagKey(place: Place, reference: Reference, accept: readonly string[]): string {
-  return `${placeKey(place)} ${formatReference(reference)} ${digestOf(Buffer.from(accept.join()))}`;
-}

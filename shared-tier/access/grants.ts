@@ -71,6 +71,12 @@ export class Grants {
     for (const digest of [parent, ...children]) this.object(holder, digest, endsAtMs);
   }
 
+  /** The object is not there any more, whoever could read it. */
+  forget(place: Place, digest: Digest): void {
+    for (const key of this.#objects.keys())
+      if (key.endsWith(` ${placeKey(place)} ${digest}`)) this.#objects.delete(key);
+  }
+
   /** Until when the origin's yes to this very object holds, in ms since 1970; 0 when there is none any more. */
   objectEnd(holder: Holder, token: Uint8Array, digest: Digest): number {
     const claims = this.#open(holder, token);
