@@ -93,8 +93,8 @@ export class Bed implements AsyncDisposable {
   }
 
   /** A registry with the blobs of `storage`, at its `address`. */
-  async registry(storage = this.storage.registry): Promise<Registry> {
-    const options = { namespace: this.far, storage, directory: this.directory, readOnly: true };
+  async registry(storage = this.storage.registry, { readOnly = true } = {}): Promise<Registry> {
+    const options = { namespace: this.far, storage, directory: this.directory, readOnly };
     const registry = this.#stack.use(await startRegistry({ ...options, logFile: this.logFile('registry') }));
     this.#processes.set('registry', registry.daemon.pid);
     return registry;

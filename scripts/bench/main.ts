@@ -18,6 +18,7 @@ import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
+import { push } from './push.ts';
 import { relay } from './relay.ts';
 import { s3 } from './s3.ts';
 import { formatTable } from './table.ts';
@@ -31,6 +32,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'cold-slow-connections': coldSlowConnections,
   'first-byte': firstByte,
   herd,
+  push,
   memory,
   s3,
 };
