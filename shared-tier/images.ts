@@ -145,8 +145,8 @@ export class Images {
       return tagged && visit.repositoryEnd > 0 ? tagged : undefined;
     }
     const { digest } = reference;
-    if (visit.objectEnd(digest) === 0) await this.#learnFromGrant(visit);
-    return visit.objectEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
+    if (visit.manifestEnd(digest) === 0) await this.#learnFromGrant(visit);
+    return visit.manifestEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
   }
 
   /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
@@ -180,7 +180,7 @@ export class Images {
     const { registry } = visit.client;
     const rights = visit.rights;
     if (known) return await this.#manifests.read(registry, rights, known);
-    const isProved = reference.kind === 'digest' && visit.objectEnd(reference.digest) > 0;
+    const isProved = reference.kind === 'digest' && visit.manifestEnd(reference.digest) > 0;
     if (isProved && withContent) return await this.#manifests.fetch(registry, rights, reference, accept);
     const { digest, mediaType, sizeBytes } = await this.#resolve(visit, reference, accept);
     // Registries without a digest header on HEAD: only the bytes tell.
@@ -240,7 +240,7 @@ export class Images {
     const { repositoryEnd } = visit;
     // Without a grant nothing is looked up: that takes longer for what is there, and the origin has not been asked yet.
     const isHeld = repositoryEnd > 0 && (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
-    return Math.max(visit.objectEnd(digest), isHeld ? repositoryEnd : 0);
+    return Math.max(visit.blobEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
   /** @returns the blob's size, and until when the yes holds; 0: for this question only */
@@ -261,7 +261,7 @@ export class Images {
     if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
     await this.#assertBlob(digest, place);
     records.proved(place, digest, 'application/octet-stream');
-    return { sizeBytes, endsAtMs: visit.objectEnd(digest) };
+    return { sizeBytes, endsAtMs: visit.blobEnd(digest) };
   }
 
   /** @param endsAtMs of the proof; undefined when the fetch is to be the proof that the repository has the blob */

@@ -87,7 +87,7 @@ export class Proofs {
       const yes = await this.#ask(subject, digest, (options) =>
         client.registry.headBlob(place.repository, digest, options),
       );
-      this.#options.grants.object(holderOf(subject), digest, this.#endOf(yes));
+      this.#options.grants.blob(holderOf(subject), digest, this.#endOf(yes));
       return yes;
     });
   }
