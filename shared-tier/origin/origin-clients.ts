@@ -9,6 +9,7 @@ import { OriginHttp } from './origin-http.ts';
 import { Pace } from './pace.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { ObserveOrigin } from './response.ts';
+import { Slots } from '../slots.ts';
 
 /** All that is needed to talk to one registry. */
 export interface OriginClient {
@@ -66,11 +67,13 @@ export class OriginClients implements AsyncDisposable {
 
   #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
     const { guard, proxy, observe, refused, credentialsFailed, silenceMs, patienceMs } = this.#options;
-    const questions = Math.floor(origin.maxConnections / 4);
+    const { questions, bodies } = shareOut(origin.maxConnections);
     const shared = { origin, guard, proxy, silenceMs };
-    const bulk = createDispatcher({ ...shared, connections: origin.maxConnections - questions });
+    const bulk = createDispatcher({ ...shared, connections: bodies });
     const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
-    const http = new OriginHttp({ origin, guard, bulk, control, observe, refused, patienceMs });
+    // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
+    const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
+    const http = new OriginHttp({ origin, guard, bulk, turns, control, observe, refused, patienceMs });
     const registry = new RegistryClient(http);
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
     const { credentialsFile } = origin;
@@ -79,4 +82,10 @@ export class OriginClients implements AsyncDisposable {
       credentialsFile === undefined ? undefined : new OperatorCredential(credentialsFile, origin, failed);
     return { client: { origin, registry, pace, operator }, dispatchers: new Set([bulk, control]) };
   }
+}
+
+/** A quarter of the connections is for questions, which must not wait behind bytes; a single one has to do for both. */
+function shareOut(maxConnections: number): { questions: number; bodies: number } {
+  const questions = maxConnections === 1 ? 0 : Math.max(1, Math.floor(maxConnections / 4));
+  return { questions, bodies: maxConnections - questions };
 }
