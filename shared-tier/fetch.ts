@@ -5,7 +5,7 @@ import type { ByteRange } from '../oci/range.ts';
 import type { FetchOptions } from './fetch-options.ts';
 import type { SharedDownload } from './once.ts';
 import { PassThrough } from './origin/pass-through.ts';
-import type { Place } from './records.ts';
+import { type Place, placeKey } from './records.ts';
 import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
 
 /** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
@@ -119,7 +119,7 @@ export class Fetch {
     let slot: Disposable | undefined;
     let started: SharedDownload | undefined;
     try {
-      slot = await this.#options.slots.take(signal);
+      slot = await this.#options.slots.take(placeKey(this.place), signal);
       // Only the caller that began it: the origin's first answer is an answer to that one.
       started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
       const { sizeBytes } = started;
@@ -273,7 +273,8 @@ export class Fetch {
     let slot: Disposable | undefined;
     let started: Download | undefined;
     try {
-      slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
+      const inTime = AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]);
+      slot = await this.#options.slots.take(placeKey(this.place), inTime);
       started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {

@@ -30,6 +30,8 @@ export interface FetchesOptions {
 }
 
 const FETCHES_AT_ONCE = 64;
+/** Of which one repository alone does not get so many. */
+const SPARE_FETCHES = 8;
 /** Fetches of others that may be refused before this caller's turn. */
 const MAX_ATTEMPTS = 64;
 /** Each try to fetch content that is wrong would cost the origin all of its bytes. */
@@ -41,7 +43,7 @@ export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
   readonly #running = new Map<string, Fetch>();
   readonly #corrupt: LRUCache<string, true>;
-  readonly #slots = new Slots(FETCHES_AT_ONCE);
+  readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
     this.#options = options;
