@@ -19,13 +19,17 @@ import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
 import { relay } from './relay.ts';
+import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
+import { smallLayers } from './small-layers.ts';
 import { formatTable } from './table.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
   'node-hit': nodeHit,
+  requests,
   relay,
   containerd: containerdPull,
+  'small-layers': smallLayers,
   cold,
   'cold-thin-link': coldThinLink,
   'cold-slow-connections': coldSlowConnections,
