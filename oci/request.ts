@@ -97,7 +97,8 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
   };
 }
 
-function parseTarget(name: string, query: string, names: RegistryNames): Omit<Target, 'authorization'> {
+/** The registry and repository that a name within a path means. @throws OciError NAME_INVALID */
+export function parseTarget(name: string, query: string, names: RegistryNames): Omit<Target, 'authorization'> {
   const ns = new URLSearchParams(query).getAll('ns');
   if (ns.length > 1) throw new OciError('NAME_INVALID', 'ns may be given once');
   if (ns[0] !== undefined) {
@@ -113,7 +114,7 @@ function parseTarget(name: string, query: string, names: RegistryNames): Omit<Ta
 }
 
 /** Decodes once. What still could mean two things to two programs (encoded slashes, dots, controls) is refused. */
-function decodePath(path: string): string {
+export function decodePath(path: string): string {
   if (path.length > MAX_PATH) throw new OciError('NAME_INVALID', 'the path is too long');
   if (/%(?:2f|5c|2e|25|[01])/i.test(path)) throw new OciError('NAME_INVALID', 'the path has encoded separators');
   try {
@@ -124,18 +125,20 @@ function decodePath(path: string): string {
 }
 
 /** At the first separator only; the second part is undefined without one. */
-function split(text: string, separator: string): [string, string | undefined] {
+export function split(text: string, separator: string): [string, string | undefined] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-function authorizationsOf({ headers, rawHeaders }: RawRequest): string[] {
+/** All Authorization headers of a request. */
+export function authorizationsOf({ headers, rawHeaders }: RawRequest): string[] {
   const name = 'authorization';
   if (!rawHeaders) return [headers[name] ?? []].flat();
   return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
 }
 
-function header(raw: RawRequest, name: string): string | undefined {
+/** A header's lines as one. */
+export function header(raw: RawRequest, name: string): string | undefined {
   const value = raw.headers[name];
   return Array.isArray(value) ? value.join(',') : value;
 }

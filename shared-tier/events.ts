@@ -7,6 +7,7 @@ import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
+import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
 import type { OnceEvents } from './once.ts';
@@ -23,6 +24,7 @@ export interface TierEvents {
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
   readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
+  readonly pushed: (client: OriginClient, bytes: number) => void;
   readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
@@ -48,6 +50,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   const originBytes = new Counter({
     name: 'circ_origin_bytes_total',
     help: 'Bytes of blobs received from origins',
+    labelNames: ['origin'],
+    registers,
+  });
+  const pushedBytes = new Counter({
+    name: 'circ_pushed_bytes_total',
+    help: 'Bytes of blobs that clients have pushed through here, by the origin they were for',
     labelNames: ['origin'],
     registers,
   });
@@ -163,6 +171,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
+    pushed: ({ origin }, bytes) => pushedBytes.inc({ origin: origin.label }, bytes),
     callerRefused: ({ code, message, cause }, peer) => {
       callersRefused.inc({ result: code.toLowerCase() });
       const address = peer.replace(/:\d+$/, '');

@@ -1,18 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
-import { type Digest, digestOf } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
-import { type Reference, formatReference } from '../oci/reference.ts';
+import type { Reference } from '../oci/reference.ts';
 import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { Visit } from './access/visit.ts';
 import type { Fetches } from './fetches.ts';
+import { KnownTags } from './known-tags.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import { unknown } from './origin/refusal.ts';
 import type { ManifestHead } from './origin/registry-client.ts';
 import { OriginDown } from './origin/retry.ts';
-import { type Place, type Records, placeKey } from './records.ts';
+import type { Place, Records } from './records.ts';
 
 export interface ImagesOptions {
   readonly access: Access;
@@ -60,7 +61,7 @@ export class Images {
   readonly #manifests: Manifests;
   /** What manifests said of their blobs' sizes: hints only. */
   readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 });
-  readonly #tags = new LRUCache<string, Descriptor>({ max: 100_000 });
+  readonly #tags = new KnownTags();
 
   constructor(options: ImagesOptions) {
     this.#options = options;
@@ -75,11 +76,11 @@ export class Images {
       const isEnough = known !== undefined && !withContent;
       const manifest = isEnough ? known : await this.#read(visit, question, known);
       if (!('content' in manifest)) {
-        if (!known) this.#rememberTag(visit, reference, accept, manifest);
+        if (!known) this.#tags.set(visit.place, reference, accept, manifest, visit.client.origin.tagTtlMs);
         return { descriptor: manifest, content: undefined, readable: [], fromOrigin: false, grant: visit.grant };
       }
       const { descriptor, content, links, fromOrigin } = manifest;
-      if (!known) this.#rememberTag(visit, reference, accept, descriptor);
+      if (!known) this.#tags.set(visit.place, reference, accept, descriptor, visit.client.origin.tagTtlMs);
       this.#learn(visit, manifest);
       for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
@@ -132,15 +133,20 @@ export class Images {
     );
   }
 
+  /** Tags of the repository may mean something else now. */
+  forgetTags(place: Place): void {
+    this.#tags.forget(place);
+  }
+
   /** What is already known of the reference, and proved. */
   async #known(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     if (reference.kind === 'tag') {
-      const tagged = this.#tags.get(tagKey(visit.place, reference, accept));
+      const tagged = this.#tags.get(visit.place, reference, accept);
       return tagged && visit.repositoryEnd > 0 ? tagged : undefined;
     }
     const { digest } = reference;
-    if (visit.objectEnd(digest) === 0) await this.#learnFromGrant(visit);
-    return visit.objectEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
+    if (visit.manifestEnd(digest) === 0) await this.#learnFromGrant(visit);
+    return visit.manifestEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
   }
 
   /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
@@ -174,7 +180,7 @@ export class Images {
     const { registry } = visit.client;
     const rights = visit.rights;
     if (known) return await this.#manifests.read(registry, rights, known);
-    const isProved = reference.kind === 'digest' && visit.objectEnd(reference.digest) > 0;
+    const isProved = reference.kind === 'digest' && visit.manifestEnd(reference.digest) > 0;
     if (isProved && withContent) return await this.#manifests.fetch(registry, rights, reference, accept);
     const { digest, mediaType, sizeBytes } = await this.#resolve(visit, reference, accept);
     // Registries without a digest header on HEAD: only the bytes tell.
@@ -199,12 +205,6 @@ export class Images {
     const digest = reference.kind === 'digest' ? reference.digest : visit.lastDigest(reference.tag);
     const held = digest && (await this.#held(visit.place, digest));
     return held && accepts(accept, held.mediaType) ? held : undefined;
-  }
-
-  #rememberTag(visit: Visit, reference: Reference, accept: readonly string[], descriptor: Descriptor): void {
-    const { tagTtlMs: ttl } = visit.client.origin;
-    if (reference.kind === 'tag' && ttl > 0)
-      this.#tags.set(tagKey(visit.place, reference, accept), descriptor, { ttl });
   }
 
   async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
@@ -240,7 +240,7 @@ export class Images {
     const { repositoryEnd } = visit;
     // Without a grant nothing is looked up: that takes longer for what is there, and the origin has not been asked yet.
     const isHeld = repositoryEnd > 0 && (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
-    return Math.max(visit.objectEnd(digest), isHeld ? repositoryEnd : 0);
+    return Math.max(visit.blobEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
   /** @returns the blob's size, and until when the yes holds; 0: for this question only */
@@ -261,7 +261,7 @@ export class Images {
     if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
     await this.#assertBlob(digest, place);
     records.proved(place, digest, 'application/octet-stream');
-    return { sizeBytes, endsAtMs: visit.objectEnd(digest) };
+    return { sizeBytes, endsAtMs: visit.blobEnd(digest) };
   }
 
   /** @param endsAtMs of the proof; undefined when the fetch is to be the proof that the repository has the blob */
@@ -291,6 +291,3 @@ function accepts(accept: readonly string[], mediaType: string): boolean {
 }
 
 /** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */
-function tagKey(place: Place, reference: Reference, accept: readonly string[]): string {
-  return `${placeKey(place)} ${formatReference(reference)} ${digestOf(Buffer.from(accept.join()))}`;
-}

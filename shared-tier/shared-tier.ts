@@ -4,7 +4,7 @@ import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
 import { createOciServer } from '../service/oci-server.ts';
-import { registryNames, unusedKeys } from '../service/origins-file.ts';
+import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { tlsEvents } from '../service/tls-events.ts';
@@ -29,6 +29,10 @@ import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
+import { Addresses, type UploadClaims } from './push/addresses.ts';
+import { LocalUploads } from './push/local-uploads.ts';
+import { Pushes } from './push/pushes.ts';
+import { Shelf } from './push/shelf.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -54,8 +58,6 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
     log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
   }
-  const unused = unusedKeys(config.origins);
-  if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
   const kept = starting.use(
@@ -67,7 +69,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       failed: events.notKept,
     }),
   );
-  const { store, records, layout } = kept;
+  const { store, records, layout, spoolBytes } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -134,10 +136,25 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
     report: events.read,
   });
+  const names = registryNames(config.origins);
+  const { notKept } = events;
+  const locals = starting.use(
+    // A quarter: one large blob must not drive out all others.
+    new LocalUploads({ spools: store, maxBytes: Math.floor(spoolBytes / 4), notKept }),
+  );
+  const pushes = new Pushes({
+    names,
+    access,
+    addresses: new Addresses(new Seal<UploadClaims>(config.masterKey, 'upload'), config.publicUrl),
+    locals,
+    shelf: new Shelf({ store, records, images, access, notKept }),
+    pushed: events.pushed,
+  });
   const oci = createOciServer({
     source: tierSource(images),
-    names: registryNames(config.origins),
+    names,
     challenge: 'Basic realm="circ"',
+    further: (raw, exchange) => pushes.serve(raw, exchange),
     tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });

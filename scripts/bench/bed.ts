@@ -101,7 +101,7 @@ export class Bed implements AsyncDisposable {
   /** A registry with the blobs of `storage`, at its `address`. */
   async registry(
     storage = this.storage.registry,
-    more: Pick<RegistryOptions, 'port' | 'htpasswd'> = {},
+    more: Pick<RegistryOptions, 'port' | 'htpasswd' | 'readOnly'> = {},
   ): Promise<Registry> {
     const options = { namespace: this.far, storage, directory: this.directory, readOnly: true, ...more };
     const name = more.port === undefined ? 'registry' : `registry-${more.port}`;

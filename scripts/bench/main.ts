@@ -18,6 +18,7 @@ import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
+import { push } from './push.ts';
 import { relay } from './relay.ts';
 import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
@@ -35,6 +36,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'cold-slow-connections': coldSlowConnections,
   'first-byte': firstByte,
   herd,
+  push,
   memory,
   s3,
 };

@@ -71,6 +71,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     storage: {
       filesystem: { rootdirectory: storage },
       cache: { blobdescriptor: 'inmemory' },
+      delete: { enabled: !(options.readOnly ?? false) },
       maintenance: { uploadpurging: { enabled: false }, readonly: { enabled: options.readOnly ?? false } },
     },
     http: { addr: `0.0.0.0:${port}`, secret: 'of one lab' },

@@ -7,14 +7,14 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
-import { refusalOf, unknown } from './refusal.ts';
+import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 
 export interface OriginRequest extends Unsigned {
   readonly method: 'GET' | 'HEAD';
-  readonly kind: 'manifest' | 'blob';
+  readonly kind: Asked;
   /** Below /v2/<repository>/, built from parsed values only. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;

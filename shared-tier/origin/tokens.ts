@@ -43,13 +43,16 @@ export class Tokens {
   readonly #asking = new Map<string, { sinceMs: number; answer: Promise<Token | undefined> }>();
   readonly #origin: Origin;
   readonly #ask: AskForToken;
+  readonly #actions: string;
 
-  constructor(origin: Origin, ask: AskForToken) {
+  /** @param actions what the tokens are for, where a challenge does not say it */
+  constructor(origin: Origin, ask: AskForToken, actions = 'pull') {
     this.#origin = origin;
     this.#ask = ask;
+    this.#actions = actions;
   }
 
-  /** The token for pulling from the repository that is known to be valid now. */
+  /** The token for the repository that is known to be valid now. */
   known({ key }: Credential, repository: Repository, maxAgeMs: number): Token | undefined {
     const token = this.#tokens.get(keyOf(key, this.#scopes.get(repository) ?? ''));
     const now = performance.now();
@@ -105,7 +108,7 @@ export class Tokens {
     const realm = realmOf(this.#origin, challenge);
     if (!realm) return undefined;
     const { parameters } = challenge;
-    const scope = parameters.get('scope') ?? `repository:${repository}:pull`;
+    const scope = parameters.get('scope') ?? `repository:${repository}:${this.#actions}`;
     return { realm, service: parameters.get('service'), scope, authorization };
   }
 }

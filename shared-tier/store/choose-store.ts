@@ -3,6 +3,7 @@ import { DirectoryLock } from '../../content/directory-lock.ts';
 import { DiskStore, type EvictionReason } from '../../content/disk-store.ts';
 import type { Hasher } from '../../content/hasher.ts';
 import type { Layout } from '../../content/layout.ts';
+import type { Spools } from '../../content/spool.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { FileRecords, type Records } from '../records.ts';
@@ -12,7 +13,9 @@ import type { StoreConfig } from './store-config.ts';
 
 /** The store that the configuration names, with all that belongs to it. */
 export interface ChosenStore extends AsyncDisposable {
-  readonly store: ContentStore;
+  readonly store: ContentStore & Spools;
+  /** Most bytes that may be on their way in at once. */
+  readonly spoolBytes: number;
   readonly records: Records;
   /** A directory of this process's own. */
   readonly layout: Layout;
@@ -67,6 +70,7 @@ async function openDisk(
   const open = opening.move();
   return {
     store,
+    spoolBytes: capacityBytes,
     records: opened,
     layout,
     id,

@@ -36,6 +36,7 @@ export async function openS3(
   const open = opening.move();
   return {
     store,
+    spoolBytes,
     records,
     layout: spool.layout,
     id,
