@@ -71,6 +71,12 @@ export class Replicas implements TierQuestions, Disposable {
     return answer;
   };
 
+  readonly list: TierClient['list'] = async (place, ...question) => {
+    const key = `${place.registry}/${place.repository}`;
+    const { answer } = await this.#ask(key, (client) => client.list(place, ...question));
+    return answer;
+  };
+
   /** Who serves a URL that came with an answer. */
   peerOf(readUrl: URL): ReadPeer | undefined {
     return this.#peers.get(readUrl);

@@ -5,7 +5,7 @@ import type { Outcome } from './oci-source.ts';
 
 /** A request of an endpoint that only one program has, as log and metrics tell it. */
 export interface OtherRequest {
-  readonly kind: 'upload-start' | 'upload' | 'manifest-put' | 'delete' | 'list';
+  readonly kind: 'upload-start' | 'upload' | 'manifest-put' | 'delete';
   readonly registry: string;
   readonly repository: string;
   readonly reference: string;

@@ -151,8 +151,9 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     pushed: events.pushed,
   });
   const oci = createOciServer({
-    source: tierSource(images),
+    source: tierSource(images, access),
     names,
+    publicUrl: config.publicUrl,
     challenge: 'Basic realm="circ"',
     further: (raw, exchange) => pushes.serve(raw, exchange),
     tls: material && { material, handshakeFailed: certificate.handshakeFailed },
@@ -165,6 +166,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
+      access,
       reads,
       report: events.question,
       credentials:

@@ -7,7 +7,10 @@ const DURATION_MS = 3_000;
 const PRIVATE_PORT = 5001;
 /** `puller:s3cret`, and bcrypt of that with the least work. */
 const HTPASSWD = 'puller:$2a$04$RYRewAFrkvJ/KKrJ1lsGfeeCgoyZSGgAwllvTiCrjQHW/y3jSKyUK\n';
-const HEADERS = { authorization: `Basic ${Buffer.from('puller:s3cret').toString('base64')}` };
+const HEADERS = {
+  authorization: `Basic ${Buffer.from('puller:s3cret').toString('base64')}`,
+  accept: 'application/vnd.oci.image.manifest.v1+json',
+};
 
 /**
  * How many small requests of one caller are answered in a second. circ has the manifest from a registry that asks for a

@@ -97,7 +97,7 @@ function tarOf(name: string, content: string): Buffer {
   put('00000000000\0', 136);
   put('        ', 148); // the checksum counts as spaces
   put('0', 156);
-  put('ustar\0' + '00', 257);
+  put('ustar\x0000', 257);
   const sum = header.reduce((total, byte) => total + byte, 0);
   put(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   const body = Buffer.alloc(Math.ceil(content.length / 512) * 512);

@@ -28,6 +28,7 @@ async function serverOf(options: TierOptions = {}, originOptions: OriginOptions 
     await GrpcServer.start({
       listen: { host: '127.0.0.1', port: 0 },
       images: tier.images,
+      access: tier.access,
       reads: new SignedReads({
         images: tier.images,
         seal: new Seal(Buffer.alloc(32), 'read'),
