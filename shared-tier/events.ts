@@ -73,7 +73,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const duplicates = new Counter({
     name: 'circ_fetch_duplicates_total',
-    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of, or that was not kept',
     registers,
   });
   const leaseOperations = new Counter({
@@ -132,6 +132,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       },
       notKept: ({ registry, repository }, digest, error) => {
         fetches.inc({ result: 'not-kept' });
+        duplicates.inc();
         notKept.inc();
         const facts = { registry, repository, digest, reason: error.message, err: error.cause };
         log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');

@@ -14,6 +14,12 @@ interface Opened {
   readonly ingest?: Ingest;
 }
 
+export interface OpenedFetch {
+  readonly sizeBytes: number;
+  /** The store has no room: each reader costs the origin a request. */
+  readonly isPassedThrough: boolean;
+}
+
 type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
 
 /** How long a caller waits for the origin's first byte. */
@@ -61,10 +67,10 @@ export class Fetch {
   }
 
   /** Settles with the origin's first answer: then the size is known, and that the origin allows the read. */
-  async opened(): Promise<{ sizeBytes: number }> {
+  async opened(): Promise<OpenedFetch> {
     const { sizeBytes } = await this.#opened;
     this.#attend();
-    return { sizeBytes };
+    return { sizeBytes, isPassedThrough: this.#passing !== undefined };
   }
 
   /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */

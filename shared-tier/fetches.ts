@@ -3,7 +3,7 @@ import type { ContentStore } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
-import { Fetch } from './fetch.ts';
+import { Fetch, type OpenedFetch } from './fetch.ts';
 import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { Place, Records } from './records.ts';
@@ -77,7 +77,7 @@ export class Fetches implements AsyncDisposable {
     rights: Rights,
     digest: Digest,
     { isProved, expectedBytes }: { isProved: boolean; expectedBytes?: number | undefined },
-  ): Promise<{ sizeBytes: number } | undefined> {
+  ): Promise<OpenedFetch | undefined> {
     const [{ place }] = rights;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const running = this.find(place.registry, digest);

@@ -7,6 +7,7 @@ import type { Reference } from '../oci/reference.ts';
 import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { Visit } from './access/visit.ts';
+import type { OpenedFetch } from './fetch.ts';
 import type { Fetches } from './fetches.ts';
 import { KnownTags } from './known-tags.ts';
 import { type Manifest, Manifests } from './manifests.ts';
@@ -49,6 +50,8 @@ export interface LocatedBlob {
   readonly grant: Grant | undefined;
   /** Until when this caller may read it, in ms since 1970. */
   readonly endsAtMs: number;
+  /** See `OpenedFetch`. */
+  readonly isPassedThrough?: boolean;
 }
 
 /**
@@ -269,7 +272,7 @@ export class Images {
     visit: Visit,
     digest: Digest,
     endsAtMs: number | undefined,
-  ): Promise<{ sizeBytes: number; endsAtMs: number }> {
+  ): Promise<OpenedFetch & { endsAtMs: number }> {
     const { repositoryEnd, client } = visit;
     const expectedBytes = this.#sizes.get(digest);
     const isProved = endsAtMs !== undefined;
