@@ -10,15 +10,15 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
-import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
-  readonly once: OnceEvents;
+  readonly once: TurnsEvents;
   readonly leases: LeasesEvents;
   readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Content, ContentStore } from '../content/store.ts';
-import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
+import { type Descriptor, accepts, isManifestMediaType } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference } from '../oci/reference.ts';
@@ -11,16 +11,18 @@ import type { OpenedFetch } from './fetch.ts';
 import type { Fetches } from './fetches.ts';
 import { KnownTags } from './known-tags.ts';
 import { type Manifest, Manifests } from './manifests.ts';
+import type { Once } from './once.ts';
 import { unknown } from './origin/refusal.ts';
 import type { ManifestHead } from './origin/registry-client.ts';
 import { OriginDown } from './origin/retry.ts';
-import type { Place, Records } from './records.ts';
+import type { Place, ReadPlace, Records } from './records.ts';
 
 export interface ImagesOptions {
   readonly access: Access;
   readonly store: ContentStore;
   readonly records: Records;
   readonly fetches: Fetches;
+  readonly once: Once;
   readonly notKept: (error: OciError) => void;
 }
 
@@ -52,6 +54,12 @@ export interface LocatedBlob {
   readonly endsAtMs: number;
   /** See `OpenedFetch`. */
   readonly isPassedThrough?: boolean;
+}
+
+/** What the origin has told of a blob, and until when its yes holds; 0: for this question only, or not at all. */
+interface Proof {
+  readonly sizeBytes?: number;
+  readonly endsAtMs: number;
 }
 
 /**
@@ -111,29 +119,36 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const { place } = visit;
-      let endsAtMs = await this.#rightEnd(visit, digest);
-      const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
+      let proof: Proof = { endsAtMs: await this.#rightEnd(visit, digest) };
+      const isGranted = proof.endsAtMs > 0 || visit.repositoryEnd > 0;
       let stored = isGranted ? await this.#openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
-      const isFetchTheProof = endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
-      if (endsAtMs === 0 && !isFetchTheProof) {
-        ({ endsAtMs } = await this.#prove(visit, digest));
+      const isFetchTheProof = proof.endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
+      if (proof.endsAtMs === 0 && !isFetchTheProof) {
+        proof = await this.#prove(visit, digest);
         stored = await this.#openable(place, digest);
       }
       await this.#assertBlob(digest, place);
       this.#options.fetches.assertTrusted(place.registry, digest);
-      if (stored) return { ...stored, endsAtMs, fromOrigin: false, grant: visit.grant };
-      const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : endsAtMs);
+      if (stored) return { ...stored, endsAtMs: proof.endsAtMs, fromOrigin: false, grant: visit.grant };
+      const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : proof);
       return { ...fetched, fromOrigin: true, grant: visit.grant };
     });
   }
 
-  /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
-  async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    return (
-      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
-    );
+  /**
+   * The bytes of what `locateBlob` found, or of what is just being fetched; if a repository is named, only of that.
+   * Undefined when they have gone since: locate again.
+   */
+  async read(place: ReadPlace, digest: Digest): Promise<Content | undefined> {
+    const { registry, repository } = place;
+    const { records, fetches } = this.#options;
+    const isAny = repository === undefined;
+    const isStored = isAny || (await records.heldAs({ registry, repository }, digest)) !== undefined;
+    const content = isStored ? await this.#openStored(place, digest) : undefined;
+    const arriving = content ?? (await fetches.find(place, digest)?.follow());
+    return arriving ?? (isAny ? await this.#manifests.arriving(registry, digest) : undefined);
   }
 
   /** Tags of the repository may mean something else now. */
@@ -246,8 +261,7 @@ export class Images {
     return Math.max(visit.blobEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
-  /** @returns the blob's size, and until when the yes holds; 0: for this question only */
-  async #prove(visit: Visit, digest: Digest): Promise<{ sizeBytes: number; endsAtMs: number }> {
+  async #prove(visit: Visit, digest: Digest): Promise<Proof & { readonly sizeBytes: number }> {
     const { place } = visit;
     const { records } = this.#options;
     const isPublic = visit.isPublic && (await records.heldAs(place, digest)) !== undefined;
@@ -267,19 +281,17 @@ export class Images {
     return { sizeBytes, endsAtMs: visit.blobEnd(digest) };
   }
 
-  /** @param endsAtMs of the proof; undefined when the fetch is to be the proof that the repository has the blob */
+  /** @param proof undefined when the fetch is to be the proof that the repository has the blob */
   async #fetch(
     visit: Visit,
     digest: Digest,
-    endsAtMs: number | undefined,
+    proof: Proof | undefined,
   ): Promise<OpenedFetch & { endsAtMs: number }> {
-    const { repositoryEnd, client } = visit;
-    const expectedBytes = this.#sizes.get(digest);
-    const isProved = endsAtMs !== undefined;
-    const rights = visit.rights;
-    const opened = await this.#options.fetches.open(client, rights, digest, { isProved, expectedBytes });
-    if (opened) return { ...opened, endsAtMs: endsAtMs ?? repositoryEnd };
-    return await this.#fetch(visit, digest, (await this.#prove(visit, digest)).endsAtMs);
+    const { repositoryEnd, client, rights } = visit;
+    const told = { expectedBytes: this.#sizes.get(digest), provedBytes: proof?.sizeBytes };
+    const opened = await this.#options.fetches.open(client, rights, digest, { isProved: proof !== undefined, ...told });
+    if (opened) return { ...opened, endsAtMs: proof?.endsAtMs ?? repositoryEnd };
+    return await this.#fetch(visit, digest, await this.#prove(visit, digest));
   }
 
   /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
@@ -288,9 +300,3 @@ export class Images {
     if (mediaType !== undefined && isManifestMediaType(mediaType)) throw unknown('blob');
   }
 }
-
-function accepts(accept: readonly string[], mediaType: string): boolean {
-  return accept.length === 0 || [mediaType, '*/*', 'application/*'].some((each) => accept.includes(each));
-}
-
-/** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */
