@@ -42,6 +42,7 @@ export class Fetch {
   readonly #options: FetchOptions;
   readonly #rights: SharedRights;
   #opened: Promise<Opened>;
+  #arriving: Ingest | undefined;
   #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -58,6 +59,11 @@ export class Fetch {
     this.digest = options.digest;
     this.#opened = this.#open();
     this.#opened.catch((error: unknown) => options.ended(OciError.from(error)));
+  }
+
+  /** Where its bytes are kept, and how many read them. Without an ingest none are, or the origin has not answered yet. */
+  get progress(): { readonly ingest: Ingest | undefined; readonly followers: number } {
+    return { ingest: this.#passing ? undefined : this.#arriving, followers: this.#followers };
   }
 
   /** Settles with the origin's first answer: then the size is known, and that the origin allows the read. */
@@ -125,6 +131,7 @@ export class Fetch {
       const { sizeBytes } = started;
       const ingest = started.isStored ? undefined : await this.#ingest(started);
       if (ingest) {
+        this.#arriving = ingest;
         this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
       }

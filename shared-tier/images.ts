@@ -20,6 +20,8 @@ export interface ImagesOptions {
   readonly records: Records;
   readonly fetches: Fetches;
   readonly notKept: (error: OciError) => void;
+  /** Somebody got a manifest of this repository. */
+  readonly pulled?: (place: Place) => void;
 }
 
 export interface ManifestQuestion extends Question {
@@ -85,6 +87,7 @@ export class Images {
       const named = [...links.manifests, ...links.blobs];
       const all = await Promise.all(named.map(({ digest }) => this.#readable(visit.place, digest)));
       const readable = all.filter((each) => each !== undefined);
+      this.#options.pulled?.(visit.place);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }
