@@ -24,6 +24,8 @@ export interface ImagesOptions {
   readonly fetches: Fetches;
   readonly once: Once;
   readonly notKept: (error: OciError) => void;
+  /** Somebody got a manifest of this repository. */
+  readonly pulled?: (place: Place) => void;
 }
 
 export interface ManifestQuestion extends Question {
@@ -99,6 +101,7 @@ export class Images {
       const named = [...links.manifests, ...links.blobs];
       const all = await Promise.all(named.map(({ digest }) => this.#holdings.descriptor(visit.place, digest)));
       const readable = all.filter((each) => each !== undefined);
+      this.#options.pulled?.(visit.place);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }
