@@ -29,6 +29,8 @@ export interface TierBlob {
   readonly sizeBytes: number;
   readonly readUrl: URL | undefined;
   readonly fromOrigin: boolean;
+  /** The replica that was asked has no room for it, and reads it from the origin for each who asks. */
+  readonly isPassedThrough: boolean;
   readonly grant: Grant | undefined;
 }
 
@@ -127,11 +129,12 @@ export class TierClient implements Disposable {
     const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) =>
       this.#client.openBlob(request, metadata, options, callback),
     );
-    const { size, readUrl, fromOrigin } = answer;
+    const { size, readUrl, fromOrigin, passedThrough: isPassedThrough } = answer;
     return {
       sizeBytes: size,
       readUrl: URL.canParse(readUrl) ? new URL(readUrl) : undefined,
       fromOrigin,
+      isPassedThrough,
       grant: grantFromWire(answer.grant, askedAtMs),
     };
   }

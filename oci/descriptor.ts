@@ -30,6 +30,11 @@ export function isManifestMediaType(mediaType: string): boolean {
   return MANIFEST_MEDIA_TYPES.includes(mediaType);
 }
 
+/** Does who sent this Accept list take this media type? One that sent none takes all. */
+export function accepts(accept: readonly string[], mediaType: string): boolean {
+  return accept.length === 0 || [mediaType, '*/*', 'application/*'].some((each) => accept.includes(each));
+}
+
 /** What a manifest names: its children (manifests) and its blobs (config and layers). */
 export interface ManifestLinks {
   readonly manifests: readonly Descriptor[];

@@ -10,15 +10,15 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
-import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReadReport } from './signed-reads.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
-  readonly once: OnceEvents;
+  readonly once: TurnsEvents;
   readonly leases: LeasesEvents;
   readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
@@ -73,7 +73,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const duplicates = new Counter({
     name: 'circ_fetch_duplicates_total',
-    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of, or that was not kept',
     registers,
   });
   const leaseOperations = new Counter({
@@ -132,6 +132,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       },
       notKept: ({ registry, repository }, digest, error) => {
         fetches.inc({ result: 'not-kept' });
+        duplicates.inc();
         notKept.inc();
         const facts = { registry, repository, digest, reason: error.message, err: error.cause };
         log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');

@@ -5,13 +5,19 @@ import type { ByteRange } from '../oci/range.ts';
 import type { FetchOptions } from './fetch-options.ts';
 import type { SharedDownload } from './once.ts';
 import { PassThrough } from './origin/pass-through.ts';
-import type { Place } from './records.ts';
+import { type Place, placeKey } from './records.ts';
 import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
 
 /** What is known when the origin has answered. Without an ingest the store has no room for the content, or has it. */
 interface Opened {
   readonly sizeBytes: number;
   readonly ingest?: Ingest;
+}
+
+export interface OpenedFetch {
+  readonly sizeBytes: number;
+  /** The store has no room: each reader costs the origin a request. */
+  readonly isPassedThrough: boolean;
 }
 
 type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
@@ -61,10 +67,10 @@ export class Fetch {
   }
 
   /** Settles with the origin's first answer: then the size is known, and that the origin allows the read. */
-  async opened(): Promise<{ sizeBytes: number }> {
+  async opened(): Promise<OpenedFetch> {
     const { sizeBytes } = await this.#opened;
     this.#attend();
-    return { sizeBytes };
+    return { sizeBytes, isPassedThrough: this.#passing !== undefined };
   }
 
   /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */
@@ -119,7 +125,7 @@ export class Fetch {
     let slot: Disposable | undefined;
     let started: SharedDownload | undefined;
     try {
-      slot = await this.#options.slots.take(signal);
+      slot = await this.#options.slots.take(placeKey(this.place), signal);
       // Only the caller that began it: the origin's first answer is an answer to that one.
       started = await firstAllowed(this.#options.rights, (right) => this.#startDownload(right, undefined, signal));
       const { sizeBytes } = started;
@@ -273,7 +279,8 @@ export class Fetch {
     let slot: Disposable | undefined;
     let started: Download | undefined;
     try {
-      slot = await this.#options.slots.take(AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]));
+      const inTime = AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]);
+      slot = await this.#options.slots.take(placeKey(this.place), inTime);
       started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {

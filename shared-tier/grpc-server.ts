@@ -116,7 +116,8 @@ export class GrpcServer implements AsyncDisposable {
       OpenBlob: this.#answer('OpenBlob', async ({ digest: text, statOnly, ...asked }) => {
         const question = { ...parseQuestion(asked), digest: parseDigest(text) };
         const located = await (statOnly ? images.statBlob(question) : images.locateBlob(question));
-        const answer = { size: located.sizeBytes, fromOrigin: located.fromOrigin, ...grantToWire(located.grant) };
+        const { sizeBytes: size, fromOrigin, isPassedThrough: passedThrough = false } = located;
+        const answer = { size, fromOrigin, passedThrough, ...grantToWire(located.grant) };
         if (statOnly) return answer;
         const validForMs = located.endsAtMs > 0 ? located.endsAtMs - Date.now() : BEGIN_MS;
         const readUrl = reads.url(question.place.registry, question.digest, validForMs);

@@ -12,6 +12,9 @@ export interface Place {
   readonly repository: Repository;
 }
 
+/** Of which registry content is read, and, if that matters, of which repository. */
+export type ReadPlace = Pick<Place, 'registry'> & Partial<Place>;
+
 const recordSchema = z.object({
   digest: z.string(),
   /** Registries all of whose bytes circ itself has hashed. */

@@ -124,7 +124,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
   const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
-  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
+  const images = new Images({ access, store, records, fetches, once, notKept: events.notKept });
 
   // How they are asked for.
   const reads = new SignedReads({

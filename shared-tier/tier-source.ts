@@ -23,7 +23,7 @@ export function tierSource(images: Images, access: Access): OciSource {
     async openBlob(request: BlobRequest): Promise<BlobAnswer> {
       const { digest } = request;
       const { fromOrigin } = await images.locateBlob({ ...questionOf(request), digest });
-      const content = await images.read(request, digest);
+      const content = await images.read({ registry: request.registry }, digest);
       if (!content) throw new OciError('UNAVAILABLE', 'the content has just gone; ask again');
       return {
         sizeBytes: content.sizeBytes,

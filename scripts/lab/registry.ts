@@ -63,7 +63,7 @@ export class Registry implements AsyncDisposable {
 /** Starts a registry in a namespace, on port 5000 unless told otherwise, and waits until it answers. */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
   const { namespace, storage, directory, logFile, port = PORT } = options;
-  const passwords = join(directory, 'htpasswd');
+  const passwords = join(directory, `htpasswd-${port}`);
   await writeFile(passwords, options.htpasswd ?? '');
   const configuration = {
     version: '0.1',

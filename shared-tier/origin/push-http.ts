@@ -52,7 +52,7 @@ export class PushHttp {
     const { origin } = options;
     const endpoint = new TokenEndpoint(options);
     this.#signer = new Signer(origin, (question) => endpoint.ask(question), 'pull,push');
-    this.#bodies = new Slots(Math.max(1, Math.floor(origin.maxConnections / 2)));
+    this.#bodies = new Slots({ slots: Math.max(1, Math.floor(origin.maxConnections / 2)) });
   }
 
   /** Below `/v2/` of the registry. */
@@ -82,10 +82,12 @@ export class PushHttp {
 
   /** One try. @throws RetryLater when the same may be tried again from where the registry is; OciError as `ask` */
   async stream(question: StreamedQuestion): Promise<OriginResponse> {
-    const { body, lengthBytes, isRepeated, headers, signal, url } = question;
-    using turn = await this.#bodies.take(AbortSignal.any([signal, AbortSignal.timeout(TURN_MS)]));
+    const { body, lengthBytes, isRepeated, headers, signal, url, repository } = question;
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(TURN_MS)]);
+    using push = await this.#bodies.take(repository, inTime);
+    using turn = await this.#options.turns.take(repository, inTime);
     try {
-      void turn; // held until the answer is there
+      void [push, turn]; // held until the answer is there
       const unsigned = { ...question, maxAgeMs: Infinity };
       const signature = this.#isRegistry(url) ? await this.#signer.prepared(unsigned) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };

@@ -39,6 +39,8 @@ export interface Options {
   readonly maxAgeMs?: number;
   /** See `OriginRequest`. */
   readonly patienceMs?: number | undefined;
+  /** Of a GET only the answer is of interest. */
+  readonly isQuestion?: boolean;
 }
 
 export interface ManifestOptions extends Options {
@@ -111,7 +113,7 @@ export class RegistryClient {
     } catch (error) {
       if (!OciError.from(error).denied) throw error;
     }
-    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, options);
+    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, { ...options, isQuestion: true });
     body.cancel();
     const { sizeBytes, sinceMs, untilMs } = body;
     return { sizeBytes, sinceMs, untilMs };
@@ -177,6 +179,7 @@ export class RegistryClient {
       ...options,
       method: 'GET',
       kind: 'list',
+      isQuestion: true,
       repository,
       path,
       headers: { accept: accept.join(', ') },
@@ -200,6 +203,7 @@ export class RegistryClient {
       ...options,
       method,
       kind: 'manifest',
+      isQuestion: true,
       repository,
       path: `manifests/${formatReference(reference)}`,
       headers: { accept: types.join(', ') },
@@ -215,6 +219,7 @@ export class RegistryClient {
   ): Promise<OriginAnswer> {
     return await this.#http.request({
       ...DEFAULTS,
+      isQuestion: method === 'HEAD',
       ...options,
       method,
       kind: 'blob',

@@ -59,7 +59,7 @@ const MAX_ASKED = 10_000;
  */
 export class S3Store implements ContentStore, Spools, AsyncDisposable {
   readonly #options: S3StoreOptions;
-  readonly #slots = new Slots(UPLOADS_AT_ONCE);
+  readonly #slots = new Slots({ slots: UPLOADS_AT_ONCE });
   readonly #asked = new LRUCache<Digest, true>({ max: MAX_ASKED, ttl: HOT_MS });
   readonly #fills: SpoolFills;
   readonly #saving: Disposable;

@@ -61,12 +61,8 @@ describe('a tier with a bucket', () => {
     await using it = await houseOnBucket();
     const pusher = new PushClient({ url: it.house.tierUrl, repository: APP, ns: REGISTRY });
     const { digest, blobs } = await pusher.image('pushed', LAYERS);
-    expect(
-      it
-        .blobs()
-        .map((key) => key.split('/').at(-1))
-        .toSorted(),
-    ).toEqual([digest, ...blobs].map((each) => each.slice(each.indexOf(':') + 1)).toSorted());
+    const stored = it.blobs().map((key) => `sha256:${key.split('/').at(-1)}`);
+    expect(new Set(stored)).toEqual(new Set([digest, ...blobs]));
 
     await it.loseSpool();
 
