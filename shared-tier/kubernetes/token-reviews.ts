@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ApiException, AuthenticationV1Api, type V1TokenReviewStatus } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { OciError } from '../../oci/error.ts';
 import { SharedFlight } from '../shared-flight.ts';
 import type { KubernetesApi } from './api.ts';
@@ -31,7 +32,7 @@ export class TokenReviews {
   readonly #audience: string;
   readonly #ttlMs: number;
   /** User of a token; an OciError for one that is not valid. */
-  readonly #known = new LRUCache<string, string | OciError>({ max: MAX_REMEMBERED });
+  readonly #known = new LRUCache<string, string | OciError>(atMost(MAX_REMEMBERED));
   readonly #asking = new SharedFlight<string | OciError>();
   #askingCount = 0;
 
