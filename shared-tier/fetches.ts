@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
@@ -74,7 +75,7 @@ export class Fetches implements AsyncDisposable {
 
   constructor(options: FetchesOptions) {
     this.#options = options;
-    this.#corrupt = new LRUCache({ max: 10_000, ttl: options.quarantineMs ?? QUARANTINE_MS });
+    this.#corrupt = new LRUCache({ ...atMost(10_000), ttl: options.quarantineMs ?? QUARANTINE_MS });
   }
 
   get count(): number {

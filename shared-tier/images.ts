@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, accepts } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -74,7 +75,7 @@ export class Images {
   readonly #manifests: Manifests;
   readonly #holdings: Holdings;
   /** What manifests said of their blobs' sizes: hints only. */
-  readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 });
+  readonly #sizes = new LRUCache<Digest, number>(atMost(100_000));
   readonly #tags = new KnownTags();
 
   constructor(options: ImagesOptions) {
