@@ -91,7 +91,8 @@ export class Exchange {
   }
 }
 
-function outcomeOf({ code, denied }: OciError): Outcome {
+/** What became of a request that failed. */
+export function outcomeOf({ code, denied }: OciError): Outcome {
   if (denied || code === 'UNAUTHORIZED' || code === 'MANIFEST_UNKNOWN' || code === 'BLOB_UNKNOWN') return 'denied';
   return code === 'UNAVAILABLE' || code === 'CORRUPT' ? 'unavailable' : 'error';
 }

@@ -14,6 +14,7 @@ import { parseDigest } from '../oci/digest.ts';
 import { parseReference, parseRegistry, parseRepository } from '../oci/reference.ts';
 import { OciError } from '../oci/error.ts';
 import type { Grant as WireGrant } from '../proto/generated/circ/v1/Grant.ts';
+import type { AdminHandlers } from '../proto/generated/circ/v1/Admin.ts';
 import type { SharedTierHandlers } from '../proto/generated/circ/v1/SharedTier.ts';
 import type { OpenBlobRequest__Output } from '../proto/generated/circ/v1/OpenBlobRequest.ts';
 import { LOADER_OPTIONS, loadDefinition, loadServices } from '../proto/load.ts';
@@ -25,13 +26,22 @@ import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { SignedReads } from './signed-reads.ts';
 
+/** One question was answered, or not. */
+export type ReportQuestion = (
+  method: string,
+  durationMs: number,
+  result: { readonly error: OciError | undefined; readonly fromOrigin: boolean },
+) => void;
+
 export interface GrpcServerOptions {
   readonly listen: Address;
   readonly images: Images;
   readonly access: Access;
   readonly reads: SignedReads;
-  /** One question was answered. */
-  readonly report: (method: string, durationMs: number, error: OciError | undefined) => void;
+  /** Called for each question. */
+  readonly report: ReportQuestion;
+  /** `circ.v1.Admin`, if it is served. */
+  readonly admin?: AdminHandlers | undefined;
   /** Absent: no TLS. */
   readonly credentials?: ServerCredentials | undefined;
   /** What every call passes first. */
@@ -66,7 +76,9 @@ export class GrpcServer implements AsyncDisposable {
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
     const grpc = new GrpcServer(options);
     const server = grpc.#server;
-    server.addService(loadServices().SharedTier.service, grpc.#handlers());
+    const { SharedTier, Admin } = loadServices();
+    server.addService(SharedTier.service, grpc.#handlers());
+    if (options.admin) server.addService(Admin.service, options.admin);
     grpc.#health.addToServer(server);
     const health = loadSync(protoPath, LOADER_OPTIONS);
     new ReflectionService({ ...loadDefinition(), ...health }).addToServer(server);
@@ -132,17 +144,18 @@ export class GrpcServer implements AsyncDisposable {
     };
   }
 
-  #answer<Request, Response>(method: string, handle: (request: Request) => Promise<Response>) {
+  #answer<Request, Response extends object>(method: string, handle: (request: Request) => Promise<Response>) {
     return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const startedAtMs = performance.now();
       handle(call.request).then(
         (response) => {
-          this.#options.report(method, performance.now() - startedAtMs, undefined);
+          const fromOrigin = !('fromOrigin' in response) || response.fromOrigin === true;
+          this.#options.report(method, performance.now() - startedAtMs, { error: undefined, fromOrigin });
           callback(null, response);
         },
         (reason: unknown) => {
           const error = OciError.from(reason);
-          this.#options.report(method, performance.now() - startedAtMs, error);
+          this.#options.report(method, performance.now() - startedAtMs, { error, fromOrigin: false });
           callback(toGrpcError(error));
         },
       );

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, accepts } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -24,6 +25,8 @@ export interface ImagesOptions {
   readonly fetches: Fetches;
   readonly once: Once;
   readonly notKept: (error: OciError) => void;
+  /** Somebody got a manifest of this repository. */
+  readonly pulled?: (place: Place) => void;
 }
 
 export interface ManifestQuestion extends Question {
@@ -72,7 +75,7 @@ export class Images {
   readonly #manifests: Manifests;
   readonly #holdings: Holdings;
   /** What manifests said of their blobs' sizes: hints only. */
-  readonly #sizes = new LRUCache<Digest, number>({ max: 100_000 });
+  readonly #sizes = new LRUCache<Digest, number>(atMost(100_000));
   readonly #tags = new KnownTags();
 
   constructor(options: ImagesOptions) {
@@ -99,6 +102,7 @@ export class Images {
       const named = [...links.manifests, ...links.blobs];
       const all = await Promise.all(named.map(({ digest }) => this.#holdings.descriptor(visit.place, digest)));
       const readable = all.filter((each) => each !== undefined);
+      this.#options.pulled?.(visit.place);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { OciError } from '../../oci/error.ts';
 import { HeldLease } from './held-lease.ts';
 import type { Holder, LeaseApi, LeaseClaim, LeaseRecord } from './lease-api.ts';
@@ -61,7 +62,7 @@ interface Observation {
  */
 export class Leases implements AsyncDisposable {
   readonly #options: LeasesOptions;
-  readonly #observed = new LRUCache<string, Observation>({ max: MAX_OBSERVED });
+  readonly #observed = new LRUCache<string, Observation>(atMost(MAX_OBSERVED));
   /** Names of the leases that this process has, or is about to have. */
   readonly #mine = new Map<string, Promise<void>>();
   readonly #held = new Set<HeldLease>();

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { z } from 'zod';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
@@ -55,7 +56,7 @@ export class Catalog {
     sizeCalculation: ({ entry }) => 500 + 200 * Object.keys(entry?.holds ?? {}).length,
   });
   /** What the bucket did not take, and is known here only. */
-  readonly #unsaved = new LRUCache<Digest, Entry>({ max: MAX_UNSAVED });
+  readonly #unsaved = new LRUCache<Digest, Entry>(atMost(MAX_UNSAVED));
   readonly #reads = new SharedFlight<Entry | undefined>();
   readonly #changes = new Map<Digest, Promise<void>>();
 

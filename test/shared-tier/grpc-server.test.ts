@@ -35,7 +35,7 @@ async function serverOf(options: TierOptions = {}, originOptions: OriginOptions 
         advertise: () => 'replica.test:5061',
         report: () => undefined,
       }),
-      report: (method, _ms, error) => reports.push([method, error]),
+      report: (method, _ms, { error }) => reports.push([method, error]),
     }),
   );
   const address = `127.0.0.1:${server.port}`;
