@@ -104,7 +104,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     registers,
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
-  gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  gauge(
+    'circ_store_bytes',
+    'Bytes in the store, content on its way included; of a bucket, by the last round of its collector',
+    gauges.storeBytes,
+    metrics,
+  );
   const seldom = new Seldom();
   const warned = new Set<Registry>();
 

@@ -5,6 +5,8 @@ import type { Hasher } from '../../content/hasher.ts';
 import type { Layout } from '../../content/layout.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { PublicFiles } from '../access/public-files.ts';
+import type { PublicRecords } from '../access/public-places.ts';
 import { FileRecords, type Records } from '../records.ts';
 import { readStoreId } from '../store-id.ts';
 import type { TakeTurn } from './collector.ts';
@@ -14,11 +16,12 @@ import type { StoreConfig } from './store-config.ts';
 export interface ChosenStore extends AsyncDisposable {
   readonly store: ContentStore;
   readonly records: Records;
+  readonly publicRecords: PublicRecords;
   /** A directory of this process's own. */
   readonly layout: Layout;
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
-  /** Bytes in the store; of a bucket only the replica that collects knows them, 0 for the others. */
+  /** Bytes in the store; of a bucket by the collector's last round, whichever replica that is. */
   readonly usedBytes: () => number;
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
@@ -63,11 +66,13 @@ async function openDisk(
   const opened = await FileRecords.open(layout, async (digest) => !!(await store.stat(digest)), failed);
   records = opened;
   opening.defer(() => opened.settled());
+  const publicRecords = await PublicFiles.open(layout, failed);
   const id = await readStoreId(layout);
   const open = opening.move();
   return {
     store,
     records: opened,
+    publicRecords,
     layout,
     id,
     usedBytes: () => store.usage.bytes,
