@@ -18,6 +18,11 @@ const tools = {
   crane: { package: 'github.com/google/go-containerregistry/cmd/crane', version: 'v0.22.1' },
   oras: { package: 'oras.land/oras/cmd/oras', version: 'v1.3.6' },
   registry: { package: 'github.com/distribution/distribution/v3/cmd/registry', version: 'v3.1.2' },
+  // Of the branch `main`: the released ones do not know all that the specification has by now.
+  conformance: {
+    package: 'github.com/opencontainers/distribution-spec/conformance',
+    version: 'v0.0.0-20260831232431-97274622c111',
+  },
   containerd: { package: `${CONTAINERD}/containerd`, version: 'v2.4.2', tags: CONTAINERD_TAGS },
   ctr: { package: `${CONTAINERD}/ctr`, version: 'v2.4.2', tags: CONTAINERD_TAGS },
   'containerd-shim-runc-v2': { package: `${CONTAINERD}/containerd-shim-runc-v2`, version: 'v2.4.2' },

@@ -36,10 +36,11 @@ export async function openS3(
   const open = opening.move();
   return {
     store,
+    spoolBytes,
     records,
     layout: spool.layout,
     id,
-    usedBytes: () => collector?.usage?.bytes ?? 0,
+    usage: () => collector?.usage ?? { blobs: 0, bytes: 0 },
     startCollecting: (takeTurn: TakeTurn) => {
       collector = open.use(new Collector({ bucket, catalog, takeTurn, capacityBytes, urlLifeMs, evicted, failed }));
     },
