@@ -27,7 +27,7 @@ export class ClientCredentials {
   /** One request was answered. */
   answered({ request, status }: RequestReport): void {
     // Clients without `ns` are no containerd, and are told their registry's name by people.
-    if (request === undefined || request.kind === 'ping' || request.form !== 'ns') return;
+    if (request === undefined || !('form' in request) || request.form !== 'ns') return;
     if (request.authorization && status < 400) {
       this.#askedInVain = 0;
       this.#events.seen('accepted');

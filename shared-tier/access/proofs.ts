@@ -75,6 +75,11 @@ export class Proofs {
     });
   }
 
+  /** The repository has changed: refusals in it are void. */
+  changed(place: Place): void {
+    this.#refusals.forget(place);
+  }
+
   /** Asks for a blob. @throws OciError see `RegistryClient.headBlob` */
   async blob(subject: Subject, digest: Digest): Promise<{ sizeBytes: number }> {
     const { client, place } = subject;
