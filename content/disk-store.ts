@@ -2,6 +2,7 @@ import { mkdirSync, renameSync, statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { atMost } from './at-most.ts';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -37,7 +38,7 @@ export class DiskStore implements ContentStore, Spools {
   readonly layout: Layout;
   readonly #options: DiskStoreOptions;
   /** lru-cache keeps the order only; what goes, and when, is decided here, because open content must stay. */
-  readonly #index = new LRUCache<Digest, StoredFile>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
+  readonly #index = new LRUCache<Digest, StoredFile>(atMost(Number.MAX_SAFE_INTEGER));
   #committedBytes = 0;
   readonly #reserved = new Reserved();
 

@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
-import type { ContentStore } from '../content/store.ts';
+import { atMost } from '../content/at-most.ts';
+import type { ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
-import { Fetch } from './fetch.ts';
+import { Fetch, type OpenedFetch } from './fetch.ts';
 import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
-import type { Place, Records } from './records.ts';
+import type { Place, ReadPlace, Records } from './records.ts';
 import { type Rights, isRefusal } from './right.ts';
 import { Slots } from './slots.ts';
 
@@ -18,6 +19,14 @@ export interface FetchEvents {
   notKept(place: Place, digest: Digest, error: OciError): void;
 }
 
+/** What is known of a blob's size. */
+export interface Told {
+  /** By a manifest, see `DownloadOptions`. */
+  readonly expectedBytes?: number | undefined;
+  /** By the origin, to the caller who may read it. */
+  readonly provedBytes?: number | undefined;
+}
+
 export interface FetchesOptions {
   readonly store: ContentStore;
   readonly records: Records;
@@ -27,6 +36,25 @@ export interface FetchesOptions {
   readonly parkMs?: number;
   /** Content found wrong is not asked for again this long; 60 s unless given. */
   readonly quarantineMs?: number;
+}
+
+/** One retrieval, as it is told to people. */
+export interface FetchReport {
+  readonly place: Place;
+  readonly digest: Digest;
+  /** 0 until the origin has answered, and of what cannot be stored. */
+  readonly sizeBytes: number;
+  readonly receivedBytes: number;
+  /** Readers that wait for it. */
+  readonly waiters: number;
+  readonly ageMs: number;
+}
+
+interface Running {
+  readonly fetch: Fetch;
+  readonly startedAtMs: number;
+  /** Settles when it has ended: with the error, or, when all of it is stored, with undefined. */
+  readonly ended: Promise<OciError | undefined>;
 }
 
 const FETCHES_AT_ONCE = 64;
@@ -41,21 +69,42 @@ const BLOB_MEDIA_TYPE = 'application/octet-stream';
 /** All retrievals under way: one per origin and digest. Two origins never share one: each must deliver its own bytes. */
 export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
-  readonly #running = new Map<string, Fetch>();
+  readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
   readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
     this.#options = options;
-    this.#corrupt = new LRUCache({ max: 10_000, ttl: options.quarantineMs ?? QUARANTINE_MS });
+    this.#corrupt = new LRUCache({ ...atMost(10_000), ttl: options.quarantineMs ?? QUARANTINE_MS });
   }
 
   get count(): number {
     return this.#running.size;
   }
 
-  find(registry: Registry, digest: Digest): Fetch | undefined {
-    return this.#running.get(keyOf(registry, digest));
+  /** Readers that wait for what is being retrieved. */
+  get waiters(): number {
+    return this.#running.values().reduce((sum, { fetch }) => sum + fetch.progress.followers, 0);
+  }
+
+  /** The one under way, if it is of this repository; of any repository if none is named. */
+  find({ registry, repository }: ReadPlace, digest: Digest): Fetch | undefined {
+    const running = this.#running.get(keyOf(registry, digest))?.fetch;
+    return repository === undefined || running?.place.repository === repository ? running : undefined;
+  }
+
+  /** What is under way, the oldest first. */
+  *list(): Generator<FetchReport, void, undefined> {
+    for (const { fetch, startedAtMs } of this.#running.values()) {
+      const { place, digest, progress } = fetch;
+      const ageMs = performance.now() - startedAtMs;
+      yield { place, digest, ...bytesOf(progress.ingest), waiters: progress.followers, ageMs };
+    }
+  }
+
+  /** When the fetch that runs has ended: what it ended with; undefined when all of it is stored, or none runs. */
+  async ended(registry: Registry, digest: Digest): Promise<OciError | undefined> {
+    return await this.#running.get(keyOf(registry, digest))?.ended;
   }
 
   /** @throws OciError CORRUPT when this origin's bytes were found wrong a moment ago */
@@ -76,14 +125,14 @@ export class Fetches implements AsyncDisposable {
     client: OriginClient,
     rights: Rights,
     digest: Digest,
-    { isProved, expectedBytes }: { isProved: boolean; expectedBytes?: number | undefined },
-  ): Promise<{ sizeBytes: number } | undefined> {
+    { isProved, ...told }: Told & { isProved: boolean },
+  ): Promise<OpenedFetch | undefined> {
     const [{ place }] = rights;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-      const running = this.find(place.registry, digest);
+      const running = this.find({ registry: place.registry }, digest);
       if (running && !isProved && running.place.repository !== place.repository) return undefined;
       try {
-        return await this.start(client, rights, digest, expectedBytes).opened();
+        return await this.start(client, rights, digest, told).opened();
       } catch (error) {
         if (!running || !isRefusal(error)) throw error;
       }
@@ -91,15 +140,16 @@ export class Fetches implements AsyncDisposable {
     throw new OciError('UNAVAILABLE', 'those who asked before were refused');
   }
 
-  /** The running fetch, which gets a further right, or a new one. @param expectedBytes see `DownloadOptions` */
-  start(client: OriginClient, rights: Rights, digest: Digest, expectedBytes?: number): Fetch {
+  /** The running fetch, which gets a further right, or a new one. */
+  start(client: OriginClient, rights: Rights, digest: Digest, told: Told = {}): Fetch {
     const [{ place }] = rights;
     const key = keyOf(place.registry, digest);
-    const running = this.#running.get(key);
+    const running = this.#running.get(key)?.fetch;
     if (running) {
       for (const right of rights) running.join(right);
       return running;
     }
+    const { promise, resolve } = Promise.withResolvers<OciError | undefined>();
     const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
     let isKept = true;
     const fetch = new Fetch({
@@ -110,7 +160,7 @@ export class Fetches implements AsyncDisposable {
       parkMs,
       slots: this.#slots,
       download: {
-        expectedBytes,
+        expectedBytes: told.expectedBytes,
         client: client.registry,
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),
@@ -119,27 +169,38 @@ export class Fetches implements AsyncDisposable {
         // What cannot be read counts as not there: the origin has it.
         const stored = async () =>
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
-        return await once.start({ place, download: { ...download, client: client.registry }, stored }, missing);
+        const { provedBytes } = told;
+        const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
+        return await once.start(question, missing);
       },
       notKept: (error) => {
         isKept = false;
+        resolve(error);
         events.notKept(place, digest, error);
       },
       committed: () => records.fetched(place, digest, BLOB_MEDIA_TYPE),
       ended: (error) => {
         this.#running.delete(key);
+        resolve(error);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
         if (error || isKept) events.ended(place, digest, error);
       },
     });
-    this.#running.set(key, fetch);
+    this.#running.set(key, { fetch, startedAtMs: performance.now(), ended: promise });
     return fetch;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const reason = new OciError('UNAVAILABLE', 'the shared tier stops');
-    await Promise.all([...this.#running.values()].map((fetch) => fetch.cancel(reason)));
+    await Promise.all([...this.#running.values()].map(({ fetch }) => fetch.cancel(reason)));
   }
+}
+
+function bytesOf(ingest: Ingest | undefined): { sizeBytes: number; receivedBytes: number } {
+  if (!ingest) return { sizeBytes: 0, receivedBytes: 0 };
+  const { sizeBytes } = ingest;
+  const missing = ingest.gaps({ start: 0, end: sizeBytes }).reduce((sum, { start, end }) => sum + end - start, 0);
+  return { sizeBytes, receivedBytes: sizeBytes - missing };
 }
 
 function keyOf(registry: Registry, digest: Digest): string {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestOf } from '../oci/digest.ts';
 import { type Reference, formatReference } from '../oci/reference.ts';
@@ -8,7 +9,7 @@ const MAX_TAGS = 100_000;
 
 /** What tags meant a while ago, for registries whose `tagTtl` allows not to ask each time. */
 export class KnownTags {
-  readonly #tags = new LRUCache<string, Descriptor>({ max: MAX_TAGS });
+  readonly #tags = new LRUCache<string, Descriptor>(atMost(MAX_TAGS));
 
   /** @param accept what the caller takes: one tag may mean different things to different callers */
   get(place: Place, tag: Reference, accept: readonly string[]): Descriptor | undefined {

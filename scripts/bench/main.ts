@@ -20,13 +20,17 @@ import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
 import { push, pushAtOnce, pushThinLink } from './push.ts';
 import { relay } from './relay.ts';
+import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
+import { smallLayers } from './small-layers.ts';
 import { formatTable } from './table.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
   'node-hit': nodeHit,
+  requests,
   relay,
   containerd: containerdPull,
+  'small-layers': smallLayers,
   cold,
   'cold-thin-link': coldThinLink,
   'cold-slow-connections': coldSlowConnections,

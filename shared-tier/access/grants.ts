@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Place, placeKey } from '../records.ts';
 import type { Seal, Sealed } from '../seal.ts';
@@ -37,9 +38,9 @@ const MAX_REMEMBERED = 100_000;
 export class Grants {
   readonly #seal: Seal<GrantClaims>;
   /** Manifests were proved there: all of the repository may be read. */
-  readonly #repositories = new LRUCache<string, Granted>({ max: MAX_REMEMBERED });
+  readonly #repositories = new LRUCache<string, Granted>(atMost(MAX_REMEMBERED));
   /** Ends of the proofs of single objects, of manifests and of blobs: who may read one kind has not proved the other. */
-  readonly #objects = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  readonly #objects = new LRUCache<string, number>(atMost(MAX_REMEMBERED));
 
   constructor(seal: Seal<GrantClaims>) {
     this.#seal = seal;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { z } from 'zod';
 import type { Layout } from '../../content/layout.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
@@ -49,7 +50,7 @@ export class PublicPlaces {
     this.#directory = layout.publicPlaces;
     this.#files = new RecordFiles(() => layout.temporary(), failed);
     this.#places = new LRUCache({
-      max: MAX_PLACES,
+      ...atMost(MAX_PLACES),
       dispose: (_record, key, reason) => {
         if (reason === 'evict') this.#drop(key);
       },

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { OciError } from '../../oci/error.ts';
 import { ANONYMOUS } from '../origin/credential.ts';
 import { type Place, placeKey } from '../records.ts';
@@ -14,8 +15,8 @@ const MAX_REMEMBERED = 10_000;
  */
 export class Refusals {
   readonly #ttlMs: number;
-  readonly #objects = new LRUCache<string, OciError>({ max: MAX_REMEMBERED });
-  readonly #anonymous = new LRUCache<string, OciError>({ max: MAX_REMEMBERED });
+  readonly #objects = new LRUCache<string, OciError>(atMost(MAX_REMEMBERED));
+  readonly #anonymous = new LRUCache<string, OciError>(atMost(MAX_REMEMBERED));
 
   /** @param ttlMs how long a yes is remembered; 0: nothing is */
   constructor(ttlMs: number) {

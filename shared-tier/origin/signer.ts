@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { Authorization } from '../../oci/authorization.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { parseChallenges } from './challenge.ts';
@@ -35,7 +36,7 @@ const MAX_CHALLENGES = 10_000;
 export class Signer {
   readonly #tokens: Tokens;
   /** With what a bare request for a repository was challenged, and when. */
-  readonly #challenges = new LRUCache<Repository, { lines: readonly string[]; atMs: number }>({ max: MAX_CHALLENGES });
+  readonly #challenges = new LRUCache<Repository, { lines: readonly string[]; atMs: number }>(atMost(MAX_CHALLENGES));
 
   /** @param actions see `Tokens` */
   constructor(origin: Origin, ask: AskForToken, actions?: string) {

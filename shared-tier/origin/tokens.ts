@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { Authorization } from '../../oci/authorization.ts';
 import type { Repository } from '../../oci/reference.ts';
 import type { Challenge } from './challenge.ts';
@@ -37,9 +38,9 @@ const MARGIN_MS = 5_000;
  * how old it may be.
  */
 export class Tokens {
-  readonly #tokens = new LRUCache<string, Token>({ max: MAX_TOKENS });
+  readonly #tokens = new LRUCache<string, Token>(atMost(MAX_TOKENS));
   /** What a repository's challenge led to: its scope need not be the repository's own. */
-  readonly #scopes = new LRUCache<Repository, string>({ max: MAX_TOKENS });
+  readonly #scopes = new LRUCache<Repository, string>(atMost(MAX_TOKENS));
   readonly #asking = new Map<string, { sinceMs: number; answer: Promise<Token | undefined> }>();
   readonly #origin: Origin;
   readonly #ask: AskForToken;

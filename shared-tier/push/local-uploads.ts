@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import type { Spool, Spools } from '../../content/spool.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -97,7 +98,7 @@ const IDLE_MS = 600_000;
 export class LocalUploads implements AsyncDisposable {
   readonly #options: LocalUploadsOptions;
   readonly #uploads = new Map<string, LocalUpload>();
-  readonly #begun = new LRUCache<string, Progress>({ max: 10_000 });
+  readonly #begun = new LRUCache<string, Progress>(atMost(10_000));
 
   constructor(options: LocalUploadsOptions) {
     this.#options = options;

@@ -21,8 +21,8 @@ export interface ChosenStore extends AsyncDisposable {
   readonly layout: Layout;
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
-  /** Bytes in the store; of a bucket only the replica that collects knows them, 0 for the others. */
-  readonly usedBytes: () => number;
+  /** What is in the store; of a bucket only the replica that collects knows it, 0 for the others. */
+  readonly usage: () => { readonly blobs: number; readonly bytes: number };
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
 }
@@ -74,7 +74,7 @@ async function openDisk(
     records: opened,
     layout,
     id,
-    usedBytes: () => store.usage.bytes,
+    usage: () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes }),
     startCollecting: () => undefined,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -40,7 +40,7 @@ export async function openS3(
     records,
     layout: spool.layout,
     id,
-    usedBytes: () => collector?.usage?.bytes ?? 0,
+    usage: () => collector?.usage ?? { blobs: 0, bytes: 0 },
     startCollecting: (takeTurn: TakeTurn) => {
       collector = open.use(new Collector({ bucket, catalog, takeTurn, capacityBytes, urlLifeMs, evicted, failed }));
     },

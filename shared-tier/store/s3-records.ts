@@ -30,6 +30,10 @@ export class S3Records implements Records {
     return entry?.holds[key];
   }
 
+  async placesOf(digest: Digest): Promise<readonly string[]> {
+    return Object.keys((await this.#read(digest, () => true))?.holds ?? {});
+  }
+
   async fetched(place: Place, digest: Digest, mediaType: string): Promise<void> {
     await this.#catalog.change(digest, (entry) => {
       const known = alive(entry);

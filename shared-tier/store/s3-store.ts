@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { BufferPool } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import type { DiskStore } from '../../content/disk-store.ts';
@@ -60,7 +61,7 @@ const MAX_ASKED = 10_000;
 export class S3Store implements ContentStore, Spools, AsyncDisposable {
   readonly #options: S3StoreOptions;
   readonly #slots = new Slots({ slots: UPLOADS_AT_ONCE });
-  readonly #asked = new LRUCache<Digest, true>({ max: MAX_ASKED, ttl: HOT_MS });
+  readonly #asked = new LRUCache<Digest, true>({ ...atMost(MAX_ASKED), ttl: HOT_MS });
   readonly #fills: SpoolFills;
   readonly #saving: Disposable;
   readonly #saves: Saves;

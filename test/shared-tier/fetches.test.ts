@@ -223,7 +223,7 @@ describe('a fetch that nobody waits for any more', () => {
       await fetch.opened();
       while (it.ended.length === round) {
         await nextTurn();
-        if (it.fetches.find(REGISTRY, digest)) await it.start().opened();
+        if (it.fetches.find({ registry: REGISTRY }, digest)) await it.start().opened();
       }
       await it.store.delete(digest);
     }

@@ -19,7 +19,7 @@ import { Images } from '../../shared-tier/images.ts';
 import type { Holder, LeaseApi } from '../../shared-tier/leases/lease-api.ts';
 import { Leases } from '../../shared-tier/leases/leases.ts';
 import { MemoryLeaseApi } from '../../shared-tier/leases/memory-lease-api.ts';
-import { type DuplicateReason, Once } from '../../shared-tier/once.ts';
+import { Once } from '../../shared-tier/once.ts';
 import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
@@ -28,6 +28,7 @@ import { FileRecords, type Place } from '../../shared-tier/records.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
 import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
+import type { DuplicateReason } from '../../shared-tier/turns.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
 export const MIB = 1024 * 1024;
@@ -185,17 +186,19 @@ export async function tierOf(registries: Record<string, { url: string }>, option
   const proved: string[] = [];
   const proofs = new Proofs({ grants, publicPlaces, ttlMs, report: (result) => proved.push(result) });
   const access = new Access({ ...origins, callers: new Callers(key), grants, proofs, publicPlaces });
-  const images = new Images({ access, store, records, fetches, notKept: (error) => notKept.push(error) });
+  const images = new Images({ access, store, records, fetches, once, notKept: (error) => notKept.push(error) });
   return {
     ...origins,
     directory: directory.path,
     store,
     records,
     fetches,
+    once,
     publicPlaces,
     grants,
     proofs,
     proved,
+    access,
     images,
     ended,
     received,

@@ -28,13 +28,14 @@ async function serverOf(options: TierOptions = {}, originOptions: OriginOptions 
     await GrpcServer.start({
       listen: { host: '127.0.0.1', port: 0 },
       images: tier.images,
+      access: tier.access,
       reads: new SignedReads({
         images: tier.images,
         seal: new Seal(Buffer.alloc(32), 'read'),
         advertise: () => 'replica.test:5061',
         report: () => undefined,
       }),
-      report: (method, _ms, error) => reports.push([method, error]),
+      report: (method, _ms, { error }) => reports.push([method, error]),
     }),
   );
   const address = `127.0.0.1:${server.port}`;

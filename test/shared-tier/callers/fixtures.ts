@@ -1,7 +1,6 @@
 import { Client, Metadata, type ServiceError, credentials, type ServerCredentials } from '@grpc/grpc-js';
 import { GrpcServer } from '../../../shared-tier/grpc-server.ts';
-import type { CallerCheck } from '../../../shared-tier/callers/caller-check.ts';
-import { requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
+import { type CallCheck, requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
 import type { OciError } from '../../../oci/error.ts';
 import { Seal } from '../../../shared-tier/seal.ts';
 import { SignedReads } from '../../../shared-tier/signed-reads.ts';
@@ -14,7 +13,7 @@ export interface Ended {
 }
 
 export interface GuardedOptions {
-  readonly check: CallerCheck;
+  readonly check: CallCheck;
   readonly credentials?: ServerCredentials;
 }
 
@@ -28,6 +27,7 @@ export async function guarded(options: GuardedOptions) {
     await GrpcServer.start({
       listen: { host: '127.0.0.1', port: 0 },
       images: tier.images,
+      access: tier.access,
       reads: new SignedReads({
         images: tier.images,
         seal: new Seal(Buffer.alloc(32), 'read'),
