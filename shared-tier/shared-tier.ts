@@ -77,7 +77,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       failed: events.notKept,
     }),
   );
-  const { store, records, layout, spoolBytes } = kept;
+  const { store, records, publicRecords, spoolBytes } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -130,11 +130,8 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const publicPlaces = await PublicPlaces.open({
-    layout,
-    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
-    failed: events.notKept,
-  });
+  const isPublicServed = config.origins.whenOriginIsDown === 'serve-public';
+  const publicPlaces = new PublicPlaces({ records: publicRecords, isEnabled: isPublicServed });
   starting.defer(() => publicPlaces.settled());
   const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
   const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
