@@ -14,10 +14,8 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Most objects one manifest may name; more is not an image that anybody built. */
 const MAX_LINKS = 10_000;
 
-const INDEX_TYPES = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-];
+export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+const INDEX_TYPES = [OCI_INDEX, 'application/vnd.docker.distribution.manifest.list.v2+json'];
 const IMAGE_TYPES = [
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import type { ContentStore } from '../content/store.ts';
+import { atMost } from '../content/at-most.ts';
+import type { ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
-import { Fetch } from './fetch.ts';
+import { Fetch, type OpenedFetch } from './fetch.ts';
 import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { Place, ReadPlace, Records } from './records.ts';
@@ -37,6 +38,25 @@ export interface FetchesOptions {
   readonly quarantineMs?: number;
 }
 
+/** One retrieval, as it is told to people. */
+export interface FetchReport {
+  readonly place: Place;
+  readonly digest: Digest;
+  /** 0 until the origin has answered, and of what cannot be stored. */
+  readonly sizeBytes: number;
+  readonly receivedBytes: number;
+  /** Readers that wait for it. */
+  readonly waiters: number;
+  readonly ageMs: number;
+}
+
+interface Running {
+  readonly fetch: Fetch;
+  readonly startedAtMs: number;
+  /** Settles when it has ended: with the error, or, when all of it is stored, with undefined. */
+  readonly ended: Promise<OciError | undefined>;
+}
+
 const FETCHES_AT_ONCE = 64;
 /** Of which one repository alone does not get so many. */
 const SPARE_FETCHES = 8;
@@ -49,23 +69,42 @@ const BLOB_MEDIA_TYPE = 'application/octet-stream';
 /** All retrievals under way: one per origin and digest. Two origins never share one: each must deliver its own bytes. */
 export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
-  readonly #running = new Map<string, Fetch>();
+  readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
   readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
     this.#options = options;
-    this.#corrupt = new LRUCache({ max: 10_000, ttl: options.quarantineMs ?? QUARANTINE_MS });
+    this.#corrupt = new LRUCache({ ...atMost(10_000), ttl: options.quarantineMs ?? QUARANTINE_MS });
   }
 
   get count(): number {
     return this.#running.size;
   }
 
+  /** Readers that wait for what is being retrieved. */
+  get waiters(): number {
+    return this.#running.values().reduce((sum, { fetch }) => sum + fetch.progress.followers, 0);
+  }
+
   /** The one under way, if it is of this repository; of any repository if none is named. */
   find({ registry, repository }: ReadPlace, digest: Digest): Fetch | undefined {
-    const running = this.#running.get(keyOf(registry, digest));
+    const running = this.#running.get(keyOf(registry, digest))?.fetch;
     return repository === undefined || running?.place.repository === repository ? running : undefined;
+  }
+
+  /** What is under way, the oldest first. */
+  *list(): Generator<FetchReport, void, undefined> {
+    for (const { fetch, startedAtMs } of this.#running.values()) {
+      const { place, digest, progress } = fetch;
+      const ageMs = performance.now() - startedAtMs;
+      yield { place, digest, ...bytesOf(progress.ingest), waiters: progress.followers, ageMs };
+    }
+  }
+
+  /** When the fetch that runs has ended: what it ended with; undefined when all of it is stored, or none runs. */
+  async ended(registry: Registry, digest: Digest): Promise<OciError | undefined> {
+    return await this.#running.get(keyOf(registry, digest))?.ended;
   }
 
   /** @throws OciError CORRUPT when this origin's bytes were found wrong a moment ago */
@@ -87,7 +126,7 @@ export class Fetches implements AsyncDisposable {
     rights: Rights,
     digest: Digest,
     { isProved, ...told }: Told & { isProved: boolean },
-  ): Promise<{ sizeBytes: number } | undefined> {
+  ): Promise<OpenedFetch | undefined> {
     const [{ place }] = rights;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const running = this.find({ registry: place.registry }, digest);
@@ -105,11 +144,12 @@ export class Fetches implements AsyncDisposable {
   start(client: OriginClient, rights: Rights, digest: Digest, told: Told = {}): Fetch {
     const [{ place }] = rights;
     const key = keyOf(place.registry, digest);
-    const running = this.#running.get(key);
+    const running = this.#running.get(key)?.fetch;
     if (running) {
       for (const right of rights) running.join(right);
       return running;
     }
+    const { promise, resolve } = Promise.withResolvers<OciError | undefined>();
     const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
     let isKept = true;
     const fetch = new Fetch({
@@ -135,23 +175,32 @@ export class Fetches implements AsyncDisposable {
       },
       notKept: (error) => {
         isKept = false;
+        resolve(error);
         events.notKept(place, digest, error);
       },
       committed: () => records.fetched(place, digest, BLOB_MEDIA_TYPE),
       ended: (error) => {
         this.#running.delete(key);
+        resolve(error);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
         if (error || isKept) events.ended(place, digest, error);
       },
     });
-    this.#running.set(key, fetch);
+    this.#running.set(key, { fetch, startedAtMs: performance.now(), ended: promise });
     return fetch;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const reason = new OciError('UNAVAILABLE', 'the shared tier stops');
-    await Promise.all([...this.#running.values()].map((fetch) => fetch.cancel(reason)));
+    await Promise.all([...this.#running.values()].map(({ fetch }) => fetch.cancel(reason)));
   }
+}
+
+function bytesOf(ingest: Ingest | undefined): { sizeBytes: number; receivedBytes: number } {
+  if (!ingest) return { sizeBytes: 0, receivedBytes: 0 };
+  const { sizeBytes } = ingest;
+  const missing = ingest.gaps({ start: 0, end: sizeBytes }).reduce((sum, { start, end }) => sum + end - start, 0);
+  return { sizeBytes, receivedBytes: sizeBytes - missing };
 }
 
 function keyOf(registry: Registry, digest: Digest): string {

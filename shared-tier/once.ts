@@ -36,6 +36,22 @@ export interface SharedDownload extends StartedDownload, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** What is left of a download to do when it has begun. */
+export type Taking = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
+
+/** There is nothing left. */
+export const NOTHING_MISSING: Taking = {
+  into: () => Promise.resolve(),
+  cancel: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+/** Gives up what has begun, if it has, and the turn with it. */
+export async function abandon(started: Taking | undefined): Promise<void> {
+  started?.cancel();
+  await started?.[Symbol.asyncDispose]();
+}
+
 /**
  * Each object is fetched once in the cluster: `startDownload` with a turn taken before it and given back after the commit.
  * Where it is another replica's turn the same bytes are read from there, as they arrive, into an ingest of our own; so

@@ -45,11 +45,17 @@ export interface Records {
   /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
   heldAs(place: Place, digest: Digest): Promise<string | undefined>;
 
+  /** The repositories that are known to hold the content, as `placeKey` names them. */
+  placesOf(digest: Digest): Promise<readonly string[]>;
+
   /** All bytes came from this repository, and are committed. When it is settled, every replica can know. */
   fetched(place: Place, digest: Digest, mediaType: string): Promise<void>;
 
   /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
   proved(place: Place, digest: Digest, mediaType: string): void;
+
+  /** The repository does not hold it any more. @returns true when the content is here, and no other one is known to */
+  deleted(place: Place, digest: Digest): Promise<boolean>;
 
   /** Waits for what is being written. */
   settled(): Promise<void>;
@@ -96,6 +102,10 @@ export class FileRecords implements Records {
     return this.#records.get(digest)?.holds[placeKey(place)];
   }
 
+  async placesOf(digest: Digest): Promise<readonly string[]> {
+    return Object.keys(this.#records.get(digest)?.holds ?? {});
+  }
+
   async fetched(place: Place, digest: Digest, mediaType: string): Promise<void> {
     const { has, holds } = this.#records.get(digest) ?? { has: [], holds: {} };
     const record = { digest, has: withRegistry(has, place), holds: withHold(holds, place, mediaType) };
@@ -108,6 +118,15 @@ export class FileRecords implements Records {
     if (!record || record.holds[placeKey(place)] === mediaType) return;
     this.#records.set(digest, { ...record, holds: withHold(record.holds, place, mediaType) });
     this.#write(digest);
+  }
+
+  async deleted(place: Place, digest: Digest): Promise<boolean> {
+    const record = this.#records.get(digest);
+    if (!record) return false;
+    const holds = withoutHold(record.holds, place);
+    this.#records.set(digest, { ...record, holds });
+    this.#write(digest);
+    return isEmpty(holds);
   }
 
   /** The content is gone. */
@@ -141,6 +160,16 @@ export function withHold(known: Holds, place: Place, mediaType: string): Holds {
   return holds;
 }
 
+export function withoutHold(known: Holds, place: Place): Holds {
+  const holds = { ...known };
+  delete holds[placeKey(place)];
+  return holds;
+}
+
+export function isEmpty(holds: Holds): boolean {
+  return Object.keys(holds).length === 0;
+}
+
 /** A repository's one name among those of all origins. */
 export function placeKey({ registry, repository }: Place): string {
   return `${registry}/${repository}`;
@@ -152,4 +181,10 @@ async function readRecord(path: string): Promise<Record | undefined> {
   } catch {
     return undefined; // torn by a crash, or not ours
   }
+}
+
+/** What `placeKey` has made a name of. */
+export function placeOfKey(key: string): Place {
+  const at = key.indexOf('/');
+  return { registry: key.slice(0, at) as Registry, repository: key.slice(at + 1) as Repository };
 }

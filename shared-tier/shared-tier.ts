@@ -1,10 +1,11 @@
+import { hostname } from 'node:os';
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
 import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
 import { createOciServer } from '../service/oci-server.ts';
-import { registryNames, unusedKeys } from '../service/origins-file.ts';
+import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { tlsEvents } from '../service/tls-events.ts';
@@ -15,7 +16,11 @@ import { Callers } from './access/caller.ts';
 import { type GrantClaims, Grants } from './access/grants.ts';
 import { Proofs } from './access/proofs.ts';
 import { PublicPlaces } from './access/public-places.ts';
+import { openAdmin } from './admin/open-admin.ts';
+import { Popularity } from './admin/popularity.ts';
+import { type Reviews, adminCheck } from './callers/admin-check.ts';
 import { callerCheck } from './callers/caller-check.ts';
+import { ConnectedAgents } from './callers/connected-agents.ts';
 import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
@@ -29,6 +34,10 @@ import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
+import { Addresses, type UploadClaims } from './push/addresses.ts';
+import { LocalUploads } from './push/local-uploads.ts';
+import { Pushes } from './push/pushes.ts';
+import { Shelf } from './push/shelf.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -48,14 +57,15 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const metrics = new MetricsRegistry();
   const events = tierEvents(log, metrics, {
     fetchesInFlight: () => fetches.count,
-    storeBytes: () => kept.usedBytes(),
+    fetchWaiters: () => fetches.waiters,
+    storeBytes: () => kept.usage().bytes,
+    storeCapacityBytes: () => config.store.capacityBytes,
+    agents: () => agents.count,
   });
   if (config.insecure) {
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
     log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
   }
-  const unused = unusedKeys(config.origins);
-  if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
   const kept = starting.use(
@@ -67,7 +77,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       failed: events.notKept,
     }),
   );
-  const { store, records, publicRecords } = kept;
+  const { store, records, publicRecords, spoolBytes } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -81,10 +91,17 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // One set of connections for identities and leases.
   let kubernetesApi: Promise<KubernetesApi> | undefined;
   const kubernetes = (): Promise<KubernetesApi> => (kubernetesApi ??= openKubernetes());
-  const check = await callerCheck(config.clients, async (audience) => {
+  const openReviews = async (audience: string): Promise<Reviews> => {
     const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
-    return new TokenReviews({ api: await kubernetes(), audience });
-  });
+    const { AccessReviews } = await import('./kubernetes/access-reviews.ts');
+    const api = await kubernetes();
+    return { tokens: new TokenReviews({ api, audience }), access: new AccessReviews(api) };
+  };
+  let openedReviews: Promise<Reviews> | undefined;
+  const reviews = (audience: string): Promise<Reviews> => (openedReviews ??= openReviews(audience));
+  const agentCheck = await callerCheck(config.clients, async (audience) => (await reviews(audience)).tokens);
+  const check = await adminCheck(config.clients, agentCheck, reviews);
+  const agents = new ConnectedAgents();
 
   // Where they come from.
   const clients = starting.use(
@@ -119,7 +136,9 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
   const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
-  const images = new Images({ access, store, records, fetches, once, notKept: events.notKept });
+  const popularity = new Popularity();
+  const pulled = popularity.pulled.bind(popularity);
+  const images = new Images({ access, store, records, fetches, once, notKept: events.notKept, pulled });
 
   // How they are asked for.
   const reads = new SignedReads({
@@ -131,26 +150,57 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
     report: events.read,
   });
+  const names = registryNames(config.origins);
+  const { notKept } = events;
+  const locals = starting.use(
+    // A quarter: one large blob must not drive out all others.
+    new LocalUploads({ spools: store, maxBytes: Math.floor(spoolBytes / 4), notKept }),
+  );
+  const pushes = new Pushes({
+    names,
+    access,
+    addresses: new Addresses(new Seal<UploadClaims>(config.masterKey, 'upload'), config.publicUrl),
+    locals,
+    shelf: new Shelf({ store, records, images, access, notKept }),
+    pushed: events.pushed,
+  });
   const oci = createOciServer({
-    source: tierSource(images),
-    names: registryNames(config.origins),
+    source: tierSource(images, access),
+    names,
+    publicUrl: config.publicUrl,
     challenge: 'Basic realm="circ"',
+    further: (raw, exchange) => pushes.serve(raw, exchange),
     tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });
   reads.register(oci);
   starting.defer(() => oci.close());
   const http = await listenOn(oci, config.httpListen);
+  const admin = openAdmin({
+    kept,
+    images,
+    fetches,
+    popularity,
+    agents,
+    names,
+    metrics,
+    capacityBytes: config.store.capacityBytes,
+    storeKind: config.store.kind,
+    replica: config.leases.kind === 'kubernetes' ? config.leases.podName : hostname(),
+    report: events.admin,
+  });
   const grpc = starting.use(
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
+      access,
       reads,
       report: events.question,
+      admin: admin.service.handlers,
       credentials:
         material &&
         starting.use(new FollowingServerCredentials(material, { asksForCertificate: config.clients.kind === 'mtls' })),
-      interceptors: [requireIdentity(check, events.callerRefused)],
+      interceptors: [agents.interceptor, requireIdentity(check, events.callerRefused)],
     }),
   );
   leases.startSweeping();

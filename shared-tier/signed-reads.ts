@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
@@ -66,7 +67,7 @@ export function signedReadUrl(
 export class SignedReads {
   readonly #options: SignedReadsOptions;
   /** Seals of the reads that have begun a moment ago: agents ask whether who they sent here has come. */
-  readonly #begun = new LRUCache<string, true>({ max: MAX_BEGUN, ttl: BEGUN_MS });
+  readonly #begun = new LRUCache<string, true>({ ...atMost(MAX_BEGUN), ttl: BEGUN_MS });
 
   constructor(options: SignedReadsOptions) {
     this.#options = options;

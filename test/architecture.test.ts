@@ -15,6 +15,8 @@ const MAY_IMPORT: Record<string, { ours: readonly string[]; packages: readonly s
   service: { ours: ['oci', 'content'], packages: 'any' },
   agent: { ours: ['oci', 'content', 'service', 'proto'], packages: 'any' },
   'shared-tier': { ours: ['oci', 'content', 'service', 'proto'], packages: 'any' },
+  // What an operator runs on a node knows what the agent knows: its settings, hosts.toml, the way to the tier.
+  circctl: { ours: ['oci', 'service', 'proto', 'agent'], packages: 'any' },
 };
 
 /** Tests that mirror no source file. */
@@ -70,6 +72,8 @@ describe('the rules themselves', () => {
     ['agent/a.ts', "import { a } from '../test/support/b.ts';"],
     ['agent/a.ts', "import { a } from '../scripts/b.ts';"],
     ['agent/a.ts', "import { a } from '../../elsewhere/b.ts';"],
+    ['agent/a.ts', "import { a } from '../circctl/b.ts';"],
+    ['circctl/a.ts', "import { a } from '../shared-tier/b.ts';"],
   ])('refuse %s: %s', (path, text) => {
     expect(wrongImports(path, text)).toHaveLength(1);
   });
@@ -80,6 +84,7 @@ describe('the rules themselves', () => {
     ['service/a.ts', "import { fastify } from 'fastify';\nimport { b } from '../content/b.ts';"],
     ['shared-tier/origin/a.ts', "import { a } from '../store/b.ts';\nimport { b } from '../../proto/generated/b.ts';"],
     ['agent/a.ts', "import { a } from '../oci/b.ts';\nimport { b } from '../service/b.ts';"],
+    ['circctl/doctor/a.ts', "import { a } from '../../agent/hosts/b.ts';\nimport { b } from '../../proto/b.ts';"],
     ['oci/a.ts', "throw new Error('not from here');"],
   ])('allow %s: %s', (path, text) => {
     expect(wrongImports(path, text)).toEqual([]);

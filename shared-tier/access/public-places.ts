@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { unlessAborted } from '../../content/unless-aborted.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
@@ -50,7 +51,7 @@ export class PublicPlaces {
     this.#isEnabled = isEnabled;
     this.#records = records;
     this.#places = new LRUCache({
-      max: MAX_PLACES,
+      ...atMost(MAX_PLACES),
       dispose: (_record, key, reason) => {
         if (reason !== 'evict') return;
         this.#writtenAtMs.delete(key);

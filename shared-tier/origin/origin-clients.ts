@@ -7,6 +7,8 @@ import { OperatorCredential } from './operator-credential.ts';
 import type { Origin, Origins } from './origin.ts';
 import { OriginHttp } from './origin-http.ts';
 import { Pace } from './pace.ts';
+import { PushClient } from './push-client.ts';
+import { PushHttp } from './push-http.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { ObserveOrigin } from './response.ts';
 import { Slots } from '../slots.ts';
@@ -15,6 +17,7 @@ import { Slots } from '../slots.ts';
 export interface OriginClient {
   readonly origin: Origin;
   readonly registry: RegistryClient;
+  readonly pusher: PushClient;
   /** Limits downloads, if the operator wants that. */
   readonly pace: Pace | undefined;
   /** With which the operator wants content fetched; never used to find out what a caller may read. */
@@ -73,14 +76,15 @@ export class OriginClients implements AsyncDisposable {
     const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
     // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
     const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
-    const http = new OriginHttp({ origin, guard, bulk, turns, control, observe, refused, patienceMs });
-    const registry = new RegistryClient(http);
+    const wire = { origin, guard, bulk, turns, control, observe, refused, patienceMs };
+    const registry = new RegistryClient(new OriginHttp(wire));
+    const pusher = new PushClient(new PushHttp(wire));
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
     const { credentialsFile } = origin;
     const failed = (error: unknown): void => credentialsFailed(origin.registry, error);
     const operator =
       credentialsFile === undefined ? undefined : new OperatorCredential(credentialsFile, origin, failed);
-    return { client: { origin, registry, pace, operator }, dispatchers: new Set([bulk, control]) };
+    return { client: { origin, registry, pusher, pace, operator }, dispatchers: new Set([bulk, control]) };
   }
 }
 

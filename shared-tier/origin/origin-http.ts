@@ -7,7 +7,7 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
-import { refusalOf, unknown } from './refusal.ts';
+import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
 import type { Slots } from '../slots.ts';
@@ -15,7 +15,7 @@ import { TokenEndpoint } from './token-endpoint.ts';
 
 export interface OriginRequest extends Unsigned {
   readonly method: 'GET' | 'HEAD';
-  readonly kind: 'manifest' | 'blob';
+  readonly kind: Asked;
   /** What matters is the answer, not its body: true unless it is the GET of a blob. */
   readonly isQuestion: boolean;
   /** Below /v2/<repository>/, built from parsed values only. */
@@ -42,7 +42,7 @@ interface Followed {
 export interface OriginHttpOptions {
   readonly origin: Origin;
   readonly guard: AddressGuard;
-  /** For blobs. */
+  /** For blobs, in both directions. */
   readonly bulk: Dispatcher;
   /** Whose turn it is there, by repository. */
   readonly turns: Slots;

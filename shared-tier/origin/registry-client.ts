@@ -164,6 +164,31 @@ export class RegistryClient {
     return { start: part?.start ?? 0, sizeBytes, isRange, pieces: response.body, cancel, sinceMs, untilMs };
   }
 
+  /**
+   * A list, as the registry gives it: `tags/list` or `referrers/<digest>`, with its query.
+   *
+   * @throws OciError NAME_UNKNOWN when there is none, or no such endpoint; UNAUTHORIZED, UNAVAILABLE
+   */
+  async getList(
+    repository: Repository,
+    path: string,
+    { accept, ...options }: ManifestOptions,
+  ): Promise<{ mediaType: string; content: Buffer; link: string | undefined; filters: string | undefined }> {
+    const { response } = await this.#http.request({
+      ...DEFAULTS,
+      ...options,
+      method: 'GET',
+      kind: 'list',
+      isQuestion: true,
+      repository,
+      path,
+      headers: { accept: accept.join(', ') },
+    });
+    const content = decode(response, await readBody(response, MAX_MANIFEST_BYTES));
+    const filters = header(response, 'oci-filters-applied');
+    return { mediaType: mediaTypeOf(response), content, link: header(response, 'link'), filters };
+  }
+
   async #manifest(
     method: 'GET' | 'HEAD',
     repository: Repository,

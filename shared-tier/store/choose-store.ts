@@ -3,6 +3,7 @@ import { DirectoryLock } from '../../content/directory-lock.ts';
 import { DiskStore, type EvictionReason } from '../../content/disk-store.ts';
 import type { Hasher } from '../../content/hasher.ts';
 import type { Layout } from '../../content/layout.ts';
+import type { Spools } from '../../content/spool.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { PublicFiles } from '../access/public-files.ts';
@@ -14,15 +15,17 @@ import type { StoreConfig } from './store-config.ts';
 
 /** The store that the configuration names, with all that belongs to it. */
 export interface ChosenStore extends AsyncDisposable {
-  readonly store: ContentStore;
+  readonly store: ContentStore & Spools;
+  /** Most bytes that may be on their way in at once. */
+  readonly spoolBytes: number;
   readonly records: Records;
   readonly publicRecords: PublicRecords;
   /** A directory of this process's own. */
   readonly layout: Layout;
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
-  /** Bytes in the store; of a bucket by the collector's last round, whichever replica that is. */
-  readonly usedBytes: () => number;
+  /** What is in the store; of a bucket by the collector's last round, whichever replica that is. */
+  readonly usage: () => { readonly blobs: number; readonly bytes: number };
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
 }
@@ -71,11 +74,12 @@ async function openDisk(
   const open = opening.move();
   return {
     store,
+    spoolBytes: capacityBytes,
     records: opened,
     publicRecords,
     layout,
     id,
-    usedBytes: () => store.usage.bytes,
+    usage: () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes }),
     startCollecting: () => undefined,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -37,11 +37,12 @@ export async function openS3(
   const open = opening.move();
   return {
     store,
+    spoolBytes,
     records,
     publicRecords: new S3PublicRecords(bucket, failed),
     layout: spool.layout,
     id,
-    usedBytes: () => collector?.usage?.bytes ?? 0,
+    usage: () => collector?.usage ?? { blobs: 0, bytes: 0 },
     startCollecting: (takeTurn: TakeTurn) => {
       collector = open.use(new Collector({ bucket, catalog, takeTurn, capacityBytes, urlLifeMs, evicted, failed }));
       void collector.learnUsage().catch(failed);

@@ -198,6 +198,7 @@ export async function tierOf(registries: Record<string, { url: string }>, option
     grants,
     proofs,
     proved,
+    access,
     images,
     ended,
     received,
