@@ -131,7 +131,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
 
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
-    const ours = mirrorAt(mirror, { isHttps: mirrorMaterial !== undefined });
+    const ours = mirrorAt(mirror, mirrorTls);
     const certificate = (): Buffer => mirrorMaterial?.contents.cert ?? Buffer.alloc(0);
     const keeper = await HostsKeeper.start({
       directory: config.certsDirectory,
