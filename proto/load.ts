@@ -17,6 +17,6 @@ export function loadDefinition(): PackageDefinition {
 }
 
 /** The services of circ.v1. */
-export function loadServices(): ProtoGrpcType['circ']['v1'] {
-  return (loadPackageDefinition(loadDefinition()) as unknown as ProtoGrpcType).circ.v1;
+export function loadServices(definition = loadDefinition()): ProtoGrpcType['circ']['v1'] {
+  return (loadPackageDefinition(definition) as unknown as ProtoGrpcType).circ.v1;
 }

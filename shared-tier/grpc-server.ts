@@ -64,10 +64,11 @@ export class GrpcServer implements AsyncDisposable {
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
     const grpc = new GrpcServer(options);
     const server = grpc.#server;
-    server.addService(loadServices().SharedTier.service, grpc.#handlers());
+    const definition = loadDefinition();
+    server.addService(loadServices(definition).SharedTier.service, grpc.#handlers());
     grpc.#health.addToServer(server);
     const health = loadSync(protoPath, LOADER_OPTIONS);
-    new ReflectionService({ ...loadDefinition(), ...health }).addToServer(server);
+    new ReflectionService({ ...definition, ...health }).addToServer(server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     server.bindAsync(
       formatAddress(options.listen),
