@@ -32,6 +32,8 @@ export interface LabOptions extends LabContainerdOptions {
   readonly registries?: readonly string[];
   /** The origin has nothing at first, and may be pushed to. */
   readonly isOriginEmpty?: boolean;
+  /** Whom the origin lets in, see `RegistryOptions`; everybody unless given. */
+  readonly htpasswd?: string;
   /** Further variables of the shared tier, or other values. */
   readonly tierEnv?: Readonly<Record<string, string>>;
   /** The same for the agent. */
@@ -90,6 +92,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       directory,
       logFile: join(logs, 'origin.log'),
       readOnly: options.isOriginEmpty !== true,
+      ...(options.htpasswd !== undefined && { htpasswd: options.htpasswd }),
     }),
   );
 
