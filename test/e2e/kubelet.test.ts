@@ -1,17 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFailed, test } from 'vitest';
-import { type Program, startAgent, startTier } from '../../scripts/lab/circ.ts';
+import type { Program } from '../../scripts/lab/circ.ts';
 import { hostsToml } from '../../scripts/lab/containerd.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
-import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { KubeNode } from '../../scripts/lab/kube-node.ts';
 import { AGENT_URL, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
-import { Network } from '../../scripts/lab/network.ts';
-import { logsDir } from '../../scripts/lab/paths.ts';
-import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
+import type { Registry } from '../../scripts/lab/registry.ts';
 import { sandboxImage } from '../../scripts/lab/sandbox-image.ts';
+import { Site } from '../../scripts/lab/site.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 
 const USER = { name: 'puller', password: 's3cret' };
@@ -56,28 +53,15 @@ interface Cluster extends AsyncDisposable {
 
 /** A Kubernetes API, a node with kubelet and agent, a shared tier, and an origin that wants a password. */
 async function startCluster(): Promise<Cluster> {
-  const storage = await ensureImages();
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'kubelet-'));
+  await using stack = new AsyncDisposableStack();
+  const site = stack.use(
+    await Site.start({ name: 'kubelet', storage: async () => await ensureImages(), htpasswd: HTPASSWD }),
+  );
+  const { network, originNode, origin, directory, logs } = site;
   onTestFailed(async () => {
     process.stderr.write(await logTails(logs));
   });
-  await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-  const network = stack.use(await Network.create());
-  const originNode = await network.attach('origin');
   const namespace = await network.attach('node');
-  const origin = stack.use(
-    await startRegistry({
-      namespace: originNode,
-      storage,
-      directory,
-      logFile: join(logs, 'origin.log'),
-      readOnly: true,
-      htpasswd: HTPASSWD,
-    }),
-  );
   const auth = Buffer.from(`${USER.name}:${USER.password}`).toString('base64');
   await mkdir(join(directory, '.docker'));
   await writeFile(join(directory, '.docker/config.json'), JSON.stringify({ auths: { [origin.address]: { auth } } }));
@@ -86,12 +70,9 @@ async function startCluster(): Promise<Cluster> {
   await originNode.run([toolPath('crane'), 'export', `${origin.address}/${images.debian}`, files], { env });
   const sandbox = await sandboxImage(files, directory);
 
-  const origins = join(directory, 'origins.yaml');
-  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
-  const program = (name: string) => ({ directory: join(directory, name), logFile: join(logs, `${name}.log`), origins });
-  stack.use(await startTier({ ...program('tier'), namespace: network.hub }));
-  const agent = stack.use(await startAgent(network.hub, { ...program('agent'), namespace }));
-  const kube = stack.use(await KubeApi.start({ namespace: network.hub, directory: join(directory, 'kube'), logs }));
+  stack.use(await site.tier({ namespace: network.hub, name: 'tier' }));
+  const agent = stack.use(await site.agent(network.hub, { namespace, name: 'agent' }));
+  const kube = await site.kubernetes();
   const node = stack.use(await KubeNode.start({ namespace, kube, directory: join(directory, 'node'), logs, sandbox }));
   await node.configureHosts(hostsToml(AGENT_URL));
   await kube.create('/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });
