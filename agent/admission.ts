@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Digest } from '../oci/digest.ts';
 
 /** What a node keeps. Most layers are pulled once by a node and never again; its disk is for those that are not. */
@@ -11,7 +12,7 @@ const MAX_COUNTED = 100_000;
 /** Decides which blobs the node keeps, by how often they are asked for. */
 export class Admission {
   readonly #policy: AdmissionPolicy;
-  readonly #counts = new LRUCache<Digest, number>({ max: MAX_COUNTED, ttl: FORGET_MS });
+  readonly #counts = new LRUCache<Digest, number>({ ...atMost(MAX_COUNTED), ttl: FORGET_MS });
 
   constructor(policy: AdmissionPolicy) {
     this.#policy = policy;

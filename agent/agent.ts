@@ -127,8 +127,15 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
     const ours = mirrorAt(mirror, mirrorTls);
-    const hosts = hostsEvents(log, metrics, ours);
-    starting.use(await HostsKeeper.start({ directory: config.certsDirectory, mirror: ours, events: hosts }));
+    const certificate = (): Buffer => mirrorMaterial?.contents.cert ?? Buffer.alloc(0);
+    const keeper = await HostsKeeper.start({
+      directory: config.certsDirectory,
+      mirror: ours,
+      ...(mirrorMaterial && { certificate }),
+      events: hostsEvents(log, metrics, ours),
+    });
+    starting.use(keeper);
+    if (mirrorMaterial) starting.use(mirrorMaterial.onChange(() => void keeper.refresh()));
   }
   isReady = true;
 

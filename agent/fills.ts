@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Content, ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
@@ -22,7 +23,7 @@ export class Fills implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   /** What registries have delivered whole to this node. */
-  readonly #delivered = new LRUCache<string, true>({ max: MAX_DELIVERED });
+  readonly #delivered = new LRUCache<string, true>(atMost(MAX_DELIVERED));
 
   constructor(options: FillsOptions) {
     this.#options = options;

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Registry, Repository } from '../oci/reference.ts';
@@ -32,8 +33,8 @@ const NO_GRANT = new Uint8Array();
  */
 export class Grants {
   readonly #key = randomBytes(32);
-  readonly #tokens = new LRUCache<string, Uint8Array>({ max: MAX_PLACES });
-  readonly #objects = new LRUCache<string, Descriptor>({ max: MAX_OBJECTS });
+  readonly #tokens = new LRUCache<string, Uint8Array>(atMost(MAX_PLACES));
+  readonly #objects = new LRUCache<string, Descriptor>(atMost(MAX_OBJECTS));
 
   /** What this caller has been allowed at its repository. Costs an HMAC: once for each request. */
   of({ registry, repository, authorization }: Caller): CallersGrants {

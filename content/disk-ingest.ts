@@ -7,6 +7,7 @@ import type { HashJob, Hasher } from './hasher.ts';
 import { readChunks } from './read-chunks.ts';
 import { Spans } from './spans.ts';
 import type { Content, Ingest } from './store.ts';
+import { cut, writeAll } from './write-all.ts';
 
 export interface DiskIngestOptions {
   readonly file: FileHandle;
@@ -235,26 +236,4 @@ export class DiskIngest implements Ingest {
       this.#options.closed(this.#state === 'committed', this.#writtenBytes);
     }
   }
-}
-
-/** One `writev` may write less than it was given. */
-async function writeAll(file: FileHandle, position: number, pieces: readonly Uint8Array[]): Promise<void> {
-  let at = position;
-  let rest = cut(pieces, 0, Infinity);
-  while (rest.length > 0) {
-    const { bytesWritten } = await file.writev(rest, at);
-    if (bytesWritten === 0) throw new Error('the disk takes no more bytes');
-    at += bytesWritten;
-    rest = cut(rest, bytesWritten, Infinity);
-  }
-}
-
-/** The bytes from `start` up to `end` of all the pieces together, without empty ones. */
-function cut(pieces: readonly Uint8Array[], start: number, end: number): Uint8Array[] {
-  let at = 0;
-  return pieces.flatMap((piece) => {
-    const part = piece.subarray(Math.max(0, start - at), Math.max(0, end - at));
-    at += piece.length;
-    return part.length > 0 ? [part] : [];
-  });
 }

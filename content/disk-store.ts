@@ -2,17 +2,21 @@ import { mkdirSync, renameSync, statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { atMost } from './at-most.ts';
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Chunk, Chunks } from './chunk.ts';
 import { isDamage, isMissing } from './damage.ts';
 import { DiskIngest } from './disk-ingest.ts';
+import { DiskSpool } from './disk-spool.ts';
 import type { Hasher } from './hasher.ts';
 import { heldBack } from './held-back.ts';
 import { Layout } from './layout.ts';
 import { readChunks } from './read-chunks.ts';
+import { Reserved } from './reserved.ts';
 import { scanBlobs } from './scan.ts';
+import type { Spool, Spools } from './spool.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
 import { type OpenedFile, StoredFile } from './stored-file.ts';
 
@@ -30,15 +34,13 @@ export interface DiskStoreOptions {
 }
 
 /** A content store in a directory. The directory is the truth: the index is rebuilt from it at start. */
-export class DiskStore implements ContentStore {
+export class DiskStore implements ContentStore, Spools {
   readonly layout: Layout;
   readonly #options: DiskStoreOptions;
   /** lru-cache keeps the order only; what goes, and when, is decided here, because open content must stay. */
-  readonly #index = new LRUCache<Digest, StoredFile>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: () => 1 });
+  readonly #index = new LRUCache<Digest, StoredFile>(atMost(Number.MAX_SAFE_INTEGER));
   #committedBytes = 0;
-  #reservedBytes = 0;
-  /** The part of the reservations that the file system does not know of yet. */
-  #unwrittenBytes = 0;
+  readonly #reserved = new Reserved();
 
   private constructor(options: DiskStoreOptions) {
     this.#options = options;
@@ -65,7 +67,7 @@ export class DiskStore implements ContentStore {
 
   /** What is used of the capacity now. */
   get usage(): { blobs: number; bytes: number; capacityBytes: number } {
-    const bytes = this.#committedBytes + this.#reservedBytes;
+    const bytes = this.#committedBytes + this.#reserved.bytes;
     return { blobs: this.#index.size, bytes, capacityBytes: this.#options.capacityBytes };
   }
 
@@ -101,8 +103,7 @@ export class DiskStore implements ContentStore {
     try {
       file = await open(path, 'wx+', 0o600);
     } catch (cause) {
-      this.#reservedBytes -= sizeBytes;
-      this.#unwrittenBytes -= sizeBytes;
+      this.#reserved.giveBack(sizeBytes, sizeBytes);
       throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
     }
     const entry = this.#fileOf(digest, sizeBytes, Date.now());
@@ -116,15 +117,24 @@ export class DiskStore implements ContentStore {
         entry.readers += change;
       },
       publish: () => this.#publish(path, digest, entry),
-      written: (bytes) => {
-        this.#unwrittenBytes -= bytes;
-      },
+      written: (bytes) => this.#reserved.written(bytes),
       closed: (committed, writtenBytes) => {
         if (committed) return;
-        this.#reservedBytes -= sizeBytes;
-        this.#unwrittenBytes -= sizeBytes - writtenBytes;
+        this.#reserved.giveBack(sizeBytes, sizeBytes - writtenBytes);
         this.#remove(path);
       },
+    });
+  }
+
+  async spool(): Promise<Spool> {
+    const path = this.layout.temporary();
+    return await DiskSpool.open({
+      ...this.#options,
+      path,
+      reserve: (bytes) => this.#reserve(bytes),
+      reserved: this.#reserved,
+      publish: (digest, sizeBytes) => this.#publish(path, digest, this.#fileOf(digest, sizeBytes, Date.now())),
+      remove: () => this.#remove(path),
     });
   }
 
@@ -188,7 +198,7 @@ export class DiskStore implements ContentStore {
 
   /** Synchronous from rename to index, so that nothing else happens between the two. */
   #publish(path: string, digest: Digest, entry: StoredFile): void {
-    this.#reservedBytes -= entry.sizeBytes;
+    this.#reserved.giveBack(entry.sizeBytes, 0);
     if (this.#index.has(digest)) {
       this.#remove(path); // somebody else was faster with the same bytes
       return;
@@ -199,7 +209,7 @@ export class DiskStore implements ContentStore {
       renameSync(path, target);
       entry.trust(statSync(target));
     } catch (error) {
-      this.#reservedBytes += entry.sizeBytes; // given back when the failed ingest closes
+      this.#reserved.giveBack(-entry.sizeBytes, 0); // until the failed ingest closes
       throw error;
     }
     this.#index.set(digest, entry);
@@ -211,16 +221,12 @@ export class DiskStore implements ContentStore {
     if (lacking <= 0 || this.#canEvict(lacking)) {
       const before = this.#committedBytes;
       this.#evict(() => before - this.#committedBytes < lacking, 'size');
-      this.#reservedBytes += bytes;
-      this.#unwrittenBytes += bytes;
+      this.#reserved.take(bytes);
       let fits = false;
       try {
         fits = await this.#leavesFree();
       } finally {
-        if (!fits) {
-          this.#reservedBytes -= bytes;
-          this.#unwrittenBytes -= bytes;
-        }
+        if (!fits) this.#reserved.giveBack(bytes, bytes);
       }
       if (fits) return;
     }
@@ -239,7 +245,7 @@ export class DiskStore implements ContentStore {
       throw new OciError('UNAVAILABLE', 'the file system cannot be asked for its free space', { cause });
     });
     // Evicted files may take a while to be freed, so what goes is counted here instead of asking again.
-    let lacking = minFree * blocks * bsize + this.#unwrittenBytes - bavail * bsize;
+    let lacking = minFree * blocks * bsize + this.#reserved.unwrittenBytes - bavail * bsize;
     const before = this.#committedBytes;
     this.#evict(() => lacking > before - this.#committedBytes, 'free-space');
     lacking -= before - this.#committedBytes;

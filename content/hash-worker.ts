@@ -7,6 +7,8 @@ import type { Algorithm } from '../oci/digest.ts';
 export type HashRequest =
   | { kind: 'start'; job: number; fd: number; algorithm: Algorithm; sizeBytes: number }
   | { kind: 'advance'; job: number; upTo: number }
+  /** The file has grown to its end; for jobs that were started with the size Infinity. */
+  | { kind: 'finish'; job: number; sizeBytes: number }
   | { kind: 'cancel'; job: number };
 
 /** What the worker answers: exactly one of these for each job. */
@@ -18,7 +20,7 @@ export type HashAnswer =
 interface Job {
   readonly fd: number;
   readonly hash: Hash;
-  readonly sizeBytes: number;
+  sizeBytes: number;
   position: number;
   upTo: number;
 }
@@ -75,6 +77,10 @@ function serve(port: NonNullable<typeof parentPort>): void {
       }
       case 'advance':
         if (job) job.upTo = request.upTo;
+        schedule();
+        break;
+      case 'finish':
+        if (job) job.upTo = job.sizeBytes = request.sizeBytes;
         schedule();
         break;
       case 'cancel':

@@ -8,6 +8,8 @@ import type { HashAnswer, HashRequest } from './hash-worker.ts';
 export interface HashJob {
   /** Tells that the bytes up to here can be read from the file. */
   advance(upTo: number): void;
+  /** Tells that the file has grown to its end, of one whose size was unknown (Infinity). */
+  finish(sizeBytes: number): void;
   /** Hex of the whole file. Rejects with OciError UNAVAILABLE when it cannot be read or was cancelled. */
   readonly result: Promise<string>;
   /** Ends the job if it still runs. When the promise is settled, nobody uses the file descriptor any more. */
@@ -60,6 +62,7 @@ class HashThread {
     return {
       result: promise,
       advance: (upTo) => this.#say({ kind: 'advance', job, upTo }),
+      finish: (length) => this.#say({ kind: 'finish', job, sizeBytes: length }),
       cancel: async () => {
         if (this.#running.has(job)) this.#say({ kind: 'cancel', job });
         await finished;

@@ -22,6 +22,11 @@ const HTTP_STATUS = {
   NAME_UNKNOWN: 404,
   MANIFEST_UNKNOWN: 404,
   BLOB_UNKNOWN: 404,
+  BLOB_UPLOAD_UNKNOWN: 404,
+  BLOB_UPLOAD_INVALID: 400,
+  SIZE_INVALID: 413,
+  /** An origin has refused a change. Its own status and words take the place of these: shared-tier/origin/origin-refused.ts. */
+  PUSH_REFUSED: 400,
   /**
    * Not in the specification, on purpose: oras takes NAME_UNKNOWN at /referrers/ for a missing repository and gives up,
    * and every other 404 for a registry without that API, and looks for a tag instead.

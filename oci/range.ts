@@ -13,7 +13,7 @@ const DIGITS = 15; // 10^15 bytes; keeps every number exact
 
 /**
  * Parses `Range` (RFC 9110 section 14.2). Several ranges, other units and malformed headers are ignored, as the RFC
- * allows: the answer is then the whole content.
+ * allows: the answer is then the whole content. One that ends before it begins is refused, as registries do.
  */
 export function parseRange(header: string | undefined): RangeRequest | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');
@@ -21,7 +21,6 @@ export function parseRange(header: string | undefined): RangeRequest | undefined
   const [, first = '', last = ''] = match;
   if (first.length > DIGITS || last.length > DIGITS) return undefined;
   if (first === '') return last === '' ? undefined : { suffix: Number(last) };
-  if (last !== '' && Number(last) < Number(first)) return undefined;
   return { first: Number(first), last: last === '' ? undefined : Number(last) };
 }
 

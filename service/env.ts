@@ -35,16 +35,6 @@ export function optional<T>(meaning: string, parse: (text: string) => T): Variab
   return { meaning, default: undefined, schema: z.string().transform(checked(parse)).optional() };
 }
 
-/** A variable of the contract that this version does not know yet: to ignore it silently would be worse than to say so. */
-export function notYet(meaning: string): Variable<undefined> {
-  const refuse = z.string().refine(() => false, 'not supported by this version; leave it unset');
-  return {
-    meaning: `${meaning} (not in this version)`,
-    default: undefined,
-    schema: refuse.transform(() => undefined).optional(),
-  };
-}
-
 /** For variables that are one of a few words. */
 export function oneOf<const Word extends string>(...words: Word[]): (text: string) => Word {
   return (text) => {

@@ -3,9 +3,17 @@ import { OciError } from '../oci/error.ts';
 import type { OciRequest } from '../oci/request.ts';
 import type { Outcome } from './oci-source.ts';
 
+/** A request of an endpoint that only one program has, as log and metrics tell it. */
+export interface OtherRequest {
+  readonly kind: 'upload-start' | 'upload' | 'manifest-put' | 'delete';
+  readonly registry: string;
+  readonly repository: string;
+  readonly reference: string;
+}
+
 /** What became of one request, for the log and the metrics. */
 export interface RequestReport {
-  readonly request: OciRequest | undefined;
+  readonly request: OciRequest | OtherRequest | undefined;
   readonly method: string;
   readonly status: number;
   readonly outcome: Outcome;
@@ -22,7 +30,7 @@ export class Exchange {
   readonly isHead: boolean;
   /** Aborted when the client hangs up. */
   readonly signal: AbortSignal;
-  request: OciRequest | undefined;
+  request: OciRequest | OtherRequest | undefined;
   outcome: Outcome = 'error';
   readonly #startedAtMs = performance.now();
   readonly #method: string;

@@ -1,8 +1,16 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { OCI_INDEX } from '../oci/descriptor.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, resolveRange } from '../oci/range.ts';
-import { type BlobRequest, type ManifestRequest, type RegistryNames, parseRequest } from '../oci/request.ts';
+import {
+  type BlobRequest,
+  type ListRequest,
+  type ManifestRequest,
+  type RegistryNames,
+  parseRequest,
+  spell,
+} from '../oci/request.ts';
 import { Exchange, type RequestReport } from './exchange.ts';
 import { inTime } from './in-time.ts';
 import type { OciSource } from './oci-source.ts';
@@ -17,6 +25,10 @@ export interface OciServerOptions {
    * only then. Absent: always 200, because the Docker daemon gives up a mirror that challenges there.
    */
   readonly challenge?: string;
+  /** Where clients reach the program, if relative addresses would lead them elsewhere. */
+  readonly publicUrl?: URL | undefined;
+  /** Answers requests of endpoints that only this program has; false: it was none of those, and the server's own turn. */
+  readonly further?: (raw: IncomingMessage, exchange: Exchange) => Promise<boolean>;
   /** https instead of http. */
   readonly tls?: ServerTls | undefined;
   /** One call a request. Must not throw. */
@@ -27,19 +39,26 @@ export interface OciServerOptions {
 const IDLE_MS = 60_000;
 /** For the request's own bytes. */
 const REQUEST_MS = 30_000;
+/** A body that nobody reads is waited for this long, so that its client gets to read the answer. */
+const LINGER_MS = 5_000;
 
-/** The read side of the distribution API over a source. */
-export function createOciServer({ source: slow, names, challenge, tls, report }: OciServerOptions): FastifyInstance {
+/** The read side of the distribution API over a source, and what a program has besides. */
+export function createOciServer(options: OciServerOptions): FastifyInstance {
+  const { source: slow, names, challenge, publicUrl, further, tls, report } = options;
+  // Bodies may take any time; how slow they may be is for who reads them to say.
+  const requestMs = further ? 0 : REQUEST_MS;
   const source = inTime(slow);
+  const base = publicUrl?.href.replace(/\/$/, '') ?? '';
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
     connectionTimeout: IDLE_MS,
     keepAliveTimeout: IDLE_MS,
-    requestTimeout: REQUEST_MS,
+    requestTimeout: requestMs,
+    http: { headersTimeout: REQUEST_MS },
     forceCloseConnections: true,
     return503OnClosing: false,
-    ...(tls && { serverFactory: (handler: RequestListener) => bounded(createTlsServer(tls, handler)) }),
+    ...(tls && { serverFactory: (handler: RequestListener) => bounded(createTlsServer(tls, handler), requestMs) }),
     frameworkErrors: (_error, request, reply) => void handle(request, reply), // paths that cannot be decoded
   });
   app.removeAllContentTypeParsers();
@@ -56,6 +75,7 @@ export function createOciServer({ source: slow, names, challenge, tls, report }:
   const serve = async (raw: IncomingMessage, response: ServerResponse): Promise<void> => {
     const exchange = new Exchange(raw, response);
     try {
+      if (await further?.(raw, exchange)) return;
       const request = parseRequest(raw, names);
       exchange.request = request;
       switch (request.kind) {
@@ -72,11 +92,16 @@ export function createOciServer({ source: slow, names, challenge, tls, report }:
         case 'blob':
           await serveBlob(exchange, request);
           break;
+        case 'list':
+          await serveList(exchange, request);
+          break;
       }
     } catch (reason) {
       exchange.fail(OciError.from(reason));
+    } finally {
+      report(exchange.report());
+      if (!raw.complete) leaveBody(raw);
     }
-    report(exchange.report());
   };
 
   const serveManifest = async (exchange: Exchange, request: ManifestRequest): Promise<void> => {
@@ -106,6 +131,21 @@ export function createOciServer({ source: slow, names, challenge, tls, report }:
       { ...headers, ...(range && { 'content-range': formatContentRange(range, content.length) }) },
       body,
     );
+  };
+
+  const serveList = async (exchange: Exchange, request: ListRequest): Promise<void> => {
+    const { content, next, filters } = await source.list(request);
+    exchange.outcome = 'origin';
+    const { subject, registry } = request;
+    const path = subject === undefined ? 'tags/list' : `referrers/${subject}`;
+    const headers = {
+      'content-type': subject === undefined ? 'application/json' : OCI_INDEX,
+      'oci-namespace': registry,
+      ...(next !== undefined && { link: `<${base}${spell(request, path, new URLSearchParams(next))}>; rel="next"` }),
+      ...(filters !== undefined && { 'oci-filters-applied': filters }),
+    };
+    if (exchange.isHead) exchange.send(200, { ...headers, 'content-length': content.length });
+    else exchange.send(200, headers, content);
   };
 
   const serveBlob = async (exchange: Exchange, request: BlobRequest): Promise<void> => {
@@ -144,9 +184,17 @@ export function createOciServer({ source: slow, names, challenge, tls, report }:
   return app;
 }
 
+/** What a client still sends after its answer is dropped, and after a while the connection with it. */
+function leaveBody(raw: IncomingMessage): void {
+  raw.resume();
+  const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+  raw.once('end', () => clearTimeout(timer));
+}
+
 /** To servers that it has not made itself fastify does not give its limits. */
-function bounded(server: Server): Server {
+function bounded(server: Server, requestMs: number): Server {
   server.keepAliveTimeout = IDLE_MS;
-  server.requestTimeout = REQUEST_MS;
+  server.headersTimeout = REQUEST_MS;
+  server.requestTimeout = requestMs;
   return server.setTimeout(IDLE_MS);
 }

@@ -51,8 +51,8 @@ export const originsFile = z.strictObject({
     .array(z.union([z.cidrv4(), z.cidrv6()], { error: 'expected a network such as 10.0.0.0/8' }))
     .default([]),
   proxy: url.optional(),
-  /** Not used by this version. */
-  push: z.enum(['listed', 'any', 'none']).optional(),
+  /** Which registries may be pushed to through the shared tier: those under `registries`, any, or none. */
+  push: z.enum(['listed', 'any', 'none']).default('listed'),
   /** What is served when an origin cannot be asked: what anybody could read within the last day, or nothing. */
   whenOriginIsDown: z.enum(['serve-public', 'refuse']).default('serve-public'),
   registries: z
@@ -85,11 +85,6 @@ export function parseOriginsFile(yaml: string): OriginsFile {
 /** Reads the file that `CIRC_ORIGINS` names; without one, the defaults. @throws ConfigError as `parseOriginsFile` */
 export function readOriginsFile(path: string | undefined): OriginsFile {
   return parseOriginsFile(path === undefined ? '' : readFileSync(path, 'utf8'));
-}
-
-/** Keys of the contract that were given and have no effect yet; the program warns of them. */
-export function unusedKeys(file: OriginsFile): string[] {
-  return (['push'] as const).filter((key) => file[key] !== undefined);
 }
 
 /** How requests without `ns` are read. */

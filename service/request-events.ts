@@ -2,7 +2,7 @@ import { Counter, Histogram, type Registry as MetricsRegistry } from 'prom-clien
 import { type OciRequest } from '../oci/request.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Logger } from './log.ts';
-import type { RequestReport } from './exchange.ts';
+import type { OtherRequest, RequestReport } from './exchange.ts';
 
 /** Where log line and metrics of a request are made. */
 export function requestEvents(log: Logger, metrics: MetricsRegistry): (report: RequestReport) => void {
@@ -51,13 +51,14 @@ export function requestEvents(log: Logger, metrics: MetricsRegistry): (report: R
   };
 }
 
-function describe(request: OciRequest | undefined): Record<string, string> {
+function describe(request: OciRequest | OtherRequest | undefined): Record<string, string> {
   if (!request || request.kind === 'ping') return { kind: request?.kind ?? 'invalid' };
   const { kind, registry, repository } = request;
-  return {
-    kind,
-    registry,
-    repository,
-    reference: request.kind === 'blob' ? request.digest : formatReference(request.reference),
-  };
+  return { kind, registry, repository, reference: referenceOf(request) };
+}
+
+function referenceOf(request: Exclude<OciRequest, { kind: 'ping' }> | OtherRequest): string {
+  if (request.kind === 'blob') return request.digest;
+  if (request.kind === 'list') return request.subject ?? '';
+  return request.kind === 'manifest' ? formatReference(request.reference) : request.reference;
 }

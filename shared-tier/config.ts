@@ -1,17 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Registry } from '../oci/reference.ts';
-import {
-  Problems,
-  type Env,
-  notYet,
-  oneOf,
-  optional,
-  parseFlag,
-  parseText,
-  readEnv,
-  variable,
-} from '../service/env.ts';
+import { Problems, type Env, oneOf, optional, parseFlag, parseText, readEnv, variable } from '../service/env.ts';
 import { LOG_LEVELS } from '../service/log.ts';
 import { type OriginsFile, parseOriginsFile, readOriginsFile } from '../service/origins-file.ts';
 import { type TlsFiles, checkTlsFiles } from '../service/tls-files.ts';
@@ -27,6 +17,8 @@ export interface TierConfig {
   readonly statusListen: Address;
   /** Where agents reach this replica's HTTP; undefined = where it listens, on loopback if it listens everywhere. */
   readonly advertise: Address | undefined;
+  /** Where pushers reach it, for the addresses they are told; undefined: these are relative. */
+  readonly publicUrl: URL | undefined;
   readonly store: StoreConfig;
   readonly masterKey: Uint8Array;
   readonly grantTtlMs: number;
@@ -88,7 +80,10 @@ export const TIER_VARIABLES = {
   ),
   AWS_SECRET_ACCESS_KEY: optional('its secret', parseText),
   AWS_SESSION_TOKEN: optional('its session', parseText),
-  CIRC_TIER_PUBLIC_URL: notYet('the name under which pushers reach the shared tier'),
+  CIRC_TIER_PUBLIC_URL: optional(
+    'URL under which pushers reach the shared tier; unset: addresses are relative',
+    parseUrl,
+  ),
   CIRC_TIER_CLIENTS: optional(
     'who may call gRPC: tokenreview:AUDIENCE:NAMESPACE/SERVICEACCOUNT,… or mtls:SAN,…; any on loopback',
     parseAllowedCallers,
@@ -136,6 +131,7 @@ export function readTierConfig(env: Env): TierConfig {
     httpListen,
     statusListen: values.CIRC_TIER_STATUS_LISTEN,
     advertise: values.CIRC_TIER_ADVERTISE ?? (podIp === undefined ? undefined : { host: podIp, port: httpListen.port }),
+    publicUrl: values.CIRC_TIER_PUBLIC_URL,
     store,
     masterKey,
     grantTtlMs: values.CIRC_GRANT_TTL,
@@ -208,4 +204,12 @@ function securityOf(
 function parseName(text: string): string {
   if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(text)) throw new Error('a name such as circ-0');
   return text;
+}
+
+/** `https://push.example`, or with the path below which an Ingress has it. */
+function parseUrl(text: string): URL {
+  const url = URL.parse(text);
+  const isPlain = url && url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+  if (!isPlain || !/^https?:$/.test(url.protocol)) throw new Error('http://host:port or https://host');
+  return url;
 }

@@ -8,22 +8,24 @@ import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
 import type { FetchEvents } from './fetches.ts';
+import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
-import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
 import type { ReadReport } from './signed-reads.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
-  readonly once: OnceEvents;
+  readonly once: TurnsEvents;
   readonly leases: LeasesEvents;
   readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
+  readonly pushed: (client: OriginClient, bytes: number) => void;
   readonly question: ReportQuestion;
   readonly admin: (method: string, subject: string, peer: string, error: OciError | undefined) => void;
   readonly callerRefused: ReportRefusal;
@@ -57,6 +59,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['origin'],
     registers,
   });
+  const pushedBytes = new Counter({
+    name: 'circ_pushed_bytes_total',
+    help: 'Bytes of blobs that clients have pushed through here, by the origin they were for',
+    labelNames: ['origin'],
+    registers,
+  });
   const proofs = new Counter({
     name: 'circ_proofs_total',
     help: 'Questions to origins whether a caller may read something, with what that takes of tokens and redirects',
@@ -71,7 +79,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const duplicates = new Counter({
     name: 'circ_fetch_duplicates_total',
-    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of, or that was not kept',
     registers,
   });
   const leaseOperations = new Counter({
@@ -125,7 +133,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   gauge('circ_fetch_waiters', 'Readers that wait for what is being retrieved', gauges.fetchWaiters, metrics);
   gauge('circ_agents', 'Agents that are connected to this replica', gauges.agents, metrics);
   gauge('circ_store_capacity_bytes', 'Bound of the store', gauges.storeCapacityBytes, metrics);
-  gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  gauge(
+    'circ_store_bytes',
+    'Bytes in the store, content on its way included; of a bucket, by the last round of its collector',
+    gauges.storeBytes,
+    metrics,
+  );
   const seldom = new Seldom();
   const warned = new Set<Registry>();
 
@@ -145,6 +158,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       },
       notKept: ({ registry, repository }, digest, error) => {
         fetches.inc({ result: 'not-kept' });
+        duplicates.inc();
         notKept.inc();
         const facts = { registry, repository, digest, reason: error.message, err: error.cause };
         log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
@@ -185,6 +199,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
+    pushed: ({ origin }, bytes) => pushedBytes.inc({ origin: origin.label }, bytes),
     admin: (method, subject, peer, error) => {
       adminCalls.inc({ method, result: error?.code.toLowerCase() ?? 'ok' });
       const facts = { method, subject, peer, code: error?.code, reason: error?.message, err: error?.cause };

@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../content/at-most.ts';
 import type { ContentStore, Ingest } from '../content/store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
-import { Fetch } from './fetch.ts';
+import { Fetch, type OpenedFetch } from './fetch.ts';
 import type { Once } from './once.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
-import type { Place, Records } from './records.ts';
+import type { Place, ReadPlace, Records } from './records.ts';
 import { type Rights, isRefusal } from './right.ts';
 import { Slots } from './slots.ts';
 
@@ -16,6 +17,14 @@ export interface FetchEvents {
   ended(place: Place, digest: Digest, error: OciError | undefined): void;
   /** Content cannot be stored, and is passed through instead. */
   notKept(place: Place, digest: Digest, error: OciError): void;
+}
+
+/** What is known of a blob's size. */
+export interface Told {
+  /** By a manifest, see `DownloadOptions`. */
+  readonly expectedBytes?: number | undefined;
+  /** By the origin, to the caller who may read it. */
+  readonly provedBytes?: number | undefined;
 }
 
 export interface FetchesOptions {
@@ -49,6 +58,8 @@ interface Running {
 }
 
 const FETCHES_AT_ONCE = 64;
+/** Of which one repository alone does not get so many. */
+const SPARE_FETCHES = 8;
 /** Fetches of others that may be refused before this caller's turn. */
 const MAX_ATTEMPTS = 64;
 /** Each try to fetch content that is wrong would cost the origin all of its bytes. */
@@ -60,11 +71,11 @@ export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
   readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
-  readonly #slots = new Slots(FETCHES_AT_ONCE);
+  readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
     this.#options = options;
-    this.#corrupt = new LRUCache({ max: 10_000, ttl: options.quarantineMs ?? QUARANTINE_MS });
+    this.#corrupt = new LRUCache({ ...atMost(10_000), ttl: options.quarantineMs ?? QUARANTINE_MS });
   }
 
   get count(): number {
@@ -76,8 +87,10 @@ export class Fetches implements AsyncDisposable {
     return this.#running.values().reduce((sum, { fetch }) => sum + fetch.progress.followers, 0);
   }
 
-  find(registry: Registry, digest: Digest): Fetch | undefined {
-    return this.#running.get(keyOf(registry, digest))?.fetch;
+  /** The one under way, if it is of this repository; of any repository if none is named. */
+  find({ registry, repository }: ReadPlace, digest: Digest): Fetch | undefined {
+    const running = this.#running.get(keyOf(registry, digest))?.fetch;
+    return repository === undefined || running?.place.repository === repository ? running : undefined;
   }
 
   /** What is under way, the oldest first. */
@@ -112,14 +125,14 @@ export class Fetches implements AsyncDisposable {
     client: OriginClient,
     rights: Rights,
     digest: Digest,
-    { isProved, expectedBytes }: { isProved: boolean; expectedBytes?: number | undefined },
-  ): Promise<{ sizeBytes: number } | undefined> {
+    { isProved, ...told }: Told & { isProved: boolean },
+  ): Promise<OpenedFetch | undefined> {
     const [{ place }] = rights;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-      const running = this.find(place.registry, digest);
+      const running = this.find({ registry: place.registry }, digest);
       if (running && !isProved && running.place.repository !== place.repository) return undefined;
       try {
-        return await this.start(client, rights, digest, expectedBytes).opened();
+        return await this.start(client, rights, digest, told).opened();
       } catch (error) {
         if (!running || !isRefusal(error)) throw error;
       }
@@ -127,8 +140,8 @@ export class Fetches implements AsyncDisposable {
     throw new OciError('UNAVAILABLE', 'those who asked before were refused');
   }
 
-  /** The running fetch, which gets a further right, or a new one. @param expectedBytes see `DownloadOptions` */
-  start(client: OriginClient, rights: Rights, digest: Digest, expectedBytes?: number): Fetch {
+  /** The running fetch, which gets a further right, or a new one. */
+  start(client: OriginClient, rights: Rights, digest: Digest, told: Told = {}): Fetch {
     const [{ place }] = rights;
     const key = keyOf(place.registry, digest);
     const running = this.#running.get(key)?.fetch;
@@ -147,7 +160,7 @@ export class Fetches implements AsyncDisposable {
       parkMs,
       slots: this.#slots,
       download: {
-        expectedBytes,
+        expectedBytes: told.expectedBytes,
         client: client.registry,
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),
@@ -156,7 +169,9 @@ export class Fetches implements AsyncDisposable {
         // What cannot be read counts as not there: the origin has it.
         const stored = async () =>
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
-        return await once.start({ place, download: { ...download, client: client.registry }, stored }, missing);
+        const { provedBytes } = told;
+        const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
+        return await once.start(question, missing);
       },
       notKept: (error) => {
         isKept = false;

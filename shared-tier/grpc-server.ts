@@ -21,7 +21,8 @@ import { LOADER_OPTIONS, loadDefinition, loadServices } from '../proto/load.ts';
 import { toGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Images } from './images.ts';
-import type { Question } from './access/access.ts';
+import { listFor } from './lists.ts';
+import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { SignedReads } from './signed-reads.ts';
 
@@ -35,6 +36,7 @@ export type ReportQuestion = (
 export interface GrpcServerOptions {
   readonly listen: Address;
   readonly images: Images;
+  readonly access: Access;
   readonly reads: SignedReads;
   /** Called for each question. */
   readonly report: ReportQuestion;
@@ -110,7 +112,7 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   #handlers(): SharedTierHandlers {
-    const { images, reads } = this.#options;
+    const { images, access, reads } = this.#options;
     return {
       ResolveManifest: this.#answer('ResolveManifest', async ({ reference, accept, withContent, ...asked }) => {
         const question = { ...parseQuestion(asked), reference: parseReference(reference), accept, withContent };
@@ -126,24 +128,28 @@ export class GrpcServer implements AsyncDisposable {
       OpenBlob: this.#answer('OpenBlob', async ({ digest: text, statOnly, ...asked }) => {
         const question = { ...parseQuestion(asked), digest: parseDigest(text) };
         const located = await (statOnly ? images.statBlob(question) : images.locateBlob(question));
-        const answer = { size: located.sizeBytes, fromOrigin: located.fromOrigin, ...grantToWire(located.grant) };
+        const { sizeBytes: size, fromOrigin, isPassedThrough: passedThrough = false } = located;
+        const answer = { size, fromOrigin, passedThrough, ...grantToWire(located.grant) };
         if (statOnly) return answer;
         const validForMs = located.endsAtMs > 0 ? located.endsAtMs - Date.now() : BEGIN_MS;
         const readUrl = reads.url(question.place.registry, question.digest, validForMs);
         return { ...answer, readUrl, validForMs: Math.max(0, Math.floor(validForMs)) };
       }),
+      List: this.#answer('List', async ({ subject, query, ...asked }) => {
+        const question = { ...parseQuestion(asked), query: new URLSearchParams(query) };
+        const whose = subject === '' ? undefined : parseDigest(subject);
+        const { content, next = '', filters = '' } = await listFor(access, { ...question, subject: whose });
+        return { content: Buffer.from(content), next, filtersApplied: filters };
+      }),
     };
   }
 
-  #answer<Request, Response extends { fromOrigin: boolean }>(
-    method: string,
-    handle: (request: Request) => Promise<Response>,
-  ) {
+  #answer<Request, Response extends object>(method: string, handle: (request: Request) => Promise<Response>) {
     return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const startedAtMs = performance.now();
       handle(call.request).then(
         (response) => {
-          const { fromOrigin } = response;
+          const fromOrigin = !('fromOrigin' in response) || response.fromOrigin === true;
           this.#options.report(method, performance.now() - startedAtMs, { error: undefined, fromOrigin });
           callback(null, response);
         },
@@ -159,14 +165,17 @@ export class GrpcServer implements AsyncDisposable {
 
 /** An agent is not believed: everything is parsed anew. */
 function parseQuestion(asked: Asked): Question {
-  const { target, authorization, form, grant } = asked;
+  const { target, authorization, form, grant = NO_GRANT } = asked;
   const registry = parseRegistry(target?.registry ?? '');
   const repository = parseRepository(target?.repository ?? '', registry);
   const sent = Authorization.parse(authorization === '' ? [] : [authorization]);
   return { place: { registry, repository }, asker: { authorization: sent, form: FORMS[form] }, grant };
 }
 
-type Asked = Pick<OpenBlobRequest__Output, 'target' | 'authorization' | 'form' | 'grant'>;
+type Asked = Pick<OpenBlobRequest__Output, 'target' | 'authorization' | 'form'> &
+  Partial<Pick<OpenBlobRequest__Output, 'grant'>>;
+
+const NO_GRANT = new Uint8Array();
 
 const FORMS = { FORM_UNSPECIFIED: 'path', FORM_NS: 'ns', FORM_PATH: 'path', FORM_DEFAULT: 'default' } as const;
 

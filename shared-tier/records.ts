@@ -12,6 +12,9 @@ export interface Place {
   readonly repository: Repository;
 }
 
+/** Of which registry content is read, and, if that matters, of which repository. */
+export type ReadPlace = Pick<Place, 'registry'> & Partial<Place>;
+
 const recordSchema = z.object({
   digest: z.string(),
   /** Registries all of whose bytes circ itself has hashed. */
@@ -50,6 +53,9 @@ export interface Records {
 
   /** The origin said yes to a proof on this content in this repository. Kept only while there is content to serve. */
   proved(place: Place, digest: Digest, mediaType: string): void;
+
+  /** The repository does not hold it any more. @returns true when the content is here, and no other one is known to */
+  deleted(place: Place, digest: Digest): Promise<boolean>;
 
   /** Waits for what is being written. */
   settled(): Promise<void>;
@@ -114,6 +120,15 @@ export class FileRecords implements Records {
     this.#write(digest);
   }
 
+  async deleted(place: Place, digest: Digest): Promise<boolean> {
+    const record = this.#records.get(digest);
+    if (!record) return false;
+    const holds = withoutHold(record.holds, place);
+    this.#records.set(digest, { ...record, holds });
+    this.#write(digest);
+    return isEmpty(holds);
+  }
+
   /** The content is gone. */
   forget(digest: Digest): void {
     if (this.#records.delete(digest)) this.#write(digest);
@@ -143,6 +158,16 @@ export function withHold(known: Holds, place: Place, mediaType: string): Holds {
   const [oldest, ...others] = Object.keys(holds);
   if (oldest !== undefined && others.length >= MAX_HOLDERS) delete holds[oldest];
   return holds;
+}
+
+export function withoutHold(known: Holds, place: Place): Holds {
+  const holds = { ...known };
+  delete holds[placeKey(place)];
+  return holds;
+}
+
+export function isEmpty(holds: Holds): boolean {
+  return Object.keys(holds).length === 0;
 }
 
 /** A repository's one name among those of all origins. */

@@ -5,7 +5,7 @@ import { Hasher } from '../content/hasher.ts';
 import type { Logger } from '../service/log.ts';
 import { listenOn } from '../service/listen.ts';
 import { createOciServer } from '../service/oci-server.ts';
-import { registryNames, unusedKeys } from '../service/origins-file.ts';
+import { registryNames } from '../service/origins-file.ts';
 import { requestEvents } from '../service/request-events.ts';
 import { startStatusServer } from '../service/status-server.ts';
 import { tlsEvents } from '../service/tls-events.ts';
@@ -31,10 +31,14 @@ import { GrpcServer } from './grpc-server.ts';
 import { Images } from './images.ts';
 import type { KubernetesApi } from './kubernetes/api.ts';
 import { openLeases } from './leases/open-leases.ts';
-import { Once, type OnceEvents } from './once.ts';
+import { Once } from './once.ts';
 import { AddressGuard } from './origin/address-guard.ts';
 import { OriginClients } from './origin/origin-clients.ts';
 import { Origins } from './origin/origin.ts';
+import { Addresses, type UploadClaims } from './push/addresses.ts';
+import { LocalUploads } from './push/local-uploads.ts';
+import { Pushes } from './push/pushes.ts';
+import { Shelf } from './push/shelf.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
@@ -43,6 +47,7 @@ import { SeenReplicas, pageSources } from './status/open-page.ts';
 import { servePage } from './status/serve-page.ts';
 import { openStore } from './store/choose-store.ts';
 import { tierSource } from './tier-source.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
 export interface SharedTier extends AsyncDisposable {
@@ -66,8 +71,6 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
     log.warn(has, 'CIRC_INSECURE: listeners may be reached without TLS or identity');
   }
-  const unused = unusedKeys(config.origins);
-  if (unused.length > 0) log.warn({ unused }, 'these keys of CIRC_ORIGINS have no effect in this version');
 
   // What bytes are kept in.
   const kept = starting.use(
@@ -79,7 +82,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       failed: events.notKept,
     }),
   );
-  const { store, records, layout } = kept;
+  const { store, records, publicRecords, spoolBytes } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -129,7 +132,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   );
   const replicas = starting.use(new Replicas({ seal: readSeal, material }));
   const seen = new SeenReplicas();
-  const followed: OnceEvents['followed'] = (place, holder) => {
+  const followed: TurnsEvents['followed'] = (place, holder) => {
     seen.saw(holder);
     events.once.followed(place, holder);
   };
@@ -137,18 +140,15 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const publicPlaces = await PublicPlaces.open({
-    layout,
-    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
-    failed: events.notKept,
-  });
+  const isPublicServed = config.origins.whenOriginIsDown === 'serve-public';
+  const publicPlaces = new PublicPlaces({ records: publicRecords, isEnabled: isPublicServed });
   starting.defer(() => publicPlaces.settled());
   const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
   const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
   const popularity = new Popularity();
   const pulled = popularity.pulled.bind(popularity);
-  const images = new Images({ access, store, records, fetches, notKept: events.notKept, pulled });
+  const images = new Images({ access, store, records, fetches, once, notKept: events.notKept, pulled });
 
   // How they are asked for.
   const reads = new SignedReads({
@@ -161,10 +161,25 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     report: events.read,
   });
   const names = registryNames(config.origins);
-  const oci = createOciServer({
-    source: tierSource(images),
+  const { notKept } = events;
+  const locals = starting.use(
+    // A quarter: one large blob must not drive out all others.
+    new LocalUploads({ spools: store, maxBytes: Math.floor(spoolBytes / 4), notKept }),
+  );
+  const pushes = new Pushes({
     names,
+    access,
+    addresses: new Addresses(new Seal<UploadClaims>(config.masterKey, 'upload'), config.publicUrl),
+    locals,
+    shelf: new Shelf({ store, records, images, access, notKept }),
+    pushed: events.pushed,
+  });
+  const oci = createOciServer({
+    source: tierSource(images, access),
+    names,
+    publicUrl: config.publicUrl,
     challenge: 'Basic realm="circ"',
+    further: (raw, exchange) => pushes.serve(raw, exchange),
     tls: material && { material, handshakeFailed: certificate.handshakeFailed },
     report: requestEvents(log, metrics),
   });
@@ -188,6 +203,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
+      access,
       reads,
       report: events.question,
       admin: admin.service.handlers,

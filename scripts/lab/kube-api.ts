@@ -118,9 +118,10 @@ export class KubeApi implements AsyncDisposable {
     return JSON.parse(await this.#curl([this.url + path])) as T;
   }
 
-  /** Creates an object in the collection at `path`. */
-  async create(path: string, object: object): Promise<void> {
-    await this.#curl(['-H', 'content-type: application/json', '-d', JSON.stringify(object), this.url + path]);
+  /** Creates an object in the collection at `path`, and returns what it has become. @throws with the API's words */
+  async create<T>(path: string, object: object): Promise<T> {
+    const json = ['-H', 'content-type: application/json', '-d', JSON.stringify(object)];
+    return JSON.parse(await this.#curl([...json, this.url + path])) as T;
   }
 
   /** A namespace in which `user` may do with leases what a shared tier needs, and nothing else. */

@@ -30,6 +30,8 @@ export type LabContainerdOptions = Pick<ContainerdOptions, 'version' | 'parallel
 export interface LabOptions extends LabContainerdOptions {
   /** Names of the origin for clients, besides {@link REGISTRY}. For circ each is a registry of its own. */
   readonly registries?: readonly string[];
+  /** The origin has nothing at first, and may be pushed to. */
+  readonly isOriginEmpty?: boolean;
   /** Further variables of the shared tier, or other values. */
   readonly tierEnv?: Readonly<Record<string, string>>;
   /** The same for the agent. */
@@ -84,10 +86,10 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const origin = stack.use(
     await startRegistry({
       namespace: originNode,
-      storage,
+      storage: options.isOriginEmpty ? join(directory, 'storage') : storage,
       directory,
       logFile: join(logs, 'origin.log'),
-      readOnly: true,
+      readOnly: options.isOriginEmpty !== true,
     }),
   );
 

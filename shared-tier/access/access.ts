@@ -1,8 +1,9 @@
 import { OciError } from '../../oci/error.ts';
+import type { Reference } from '../../oci/reference.ts';
 import type { Asker } from '../../oci/request.ts';
-import type { OriginClients } from '../origin/origin-clients.ts';
+import type { OriginClient, OriginClients } from '../origin/origin-clients.ts';
 import type { Place } from '../records.ts';
-import { type Callers, answerFor } from './caller.ts';
+import { type Caller, type Callers, answerFor } from './caller.ts';
 import type { Grants } from './grants.ts';
 import type { Proofs } from './proofs.ts';
 import type { PublicPlaces } from './public-places.ts';
@@ -32,16 +33,28 @@ export class Access {
     this.#options = options;
   }
 
+  /** Who asks, for requests that the origin itself answers each time. @throws OciError NAME_UNKNOWN */
+  enter(asker: Asker, place: Place): { client: OriginClient; caller: Caller } {
+    const client = this.#options.clients.get(place.registry);
+    return { client, caller: this.#options.callers.of(asker, client.origin) };
+  }
+
+  /** The origin has changed the repository, and deleted something from it. */
+  changed(place: Place, deleted?: Reference): void {
+    const { proofs, grants, publicPlaces } = this.#options;
+    proofs.changed(place);
+    if (deleted?.kind === 'digest') grants.forget(place, deleted.digest);
+    if (deleted) publicPlaces.gone(place, deleted);
+  }
+
   /**
    * Answers a question of a caller. Refusals are told in the form that this caller's client understands.
    *
    * @throws OciError NAME_UNKNOWN when the registry may not be reached; UNAUTHORIZED with the challenge; what `answer` throws
    */
   async visit<T>(question: Question, kind: 'manifest' | 'blob', answer: (visit: Visit) => Promise<T>): Promise<T> {
-    const { clients, callers } = this.#options;
     const { asker, place, grant } = question;
-    const client = clients.get(place.registry);
-    const caller = callers.of(asker, client.origin);
+    const { client, caller } = this.enter(asker, place);
     try {
       return await answer(new Visit({ ...this.#options, client, credential: caller.credential, place, token: grant }));
     } catch (reason) {

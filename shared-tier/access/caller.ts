@@ -4,7 +4,7 @@ import { OciError } from '../../oci/error.ts';
 import type { Asker } from '../../oci/request.ts';
 import { ANONYMOUS, type Credential } from '../origin/credential.ts';
 import type { Origin } from '../origin/origin.ts';
-import { denied } from '../origin/refusal.ts';
+import { type Asked, denied } from '../origin/refusal.ts';
 
 /** Who asks a question, and as whom the origin is asked on its behalf. */
 export interface Caller extends Asker {
@@ -39,7 +39,7 @@ export class Callers {
 }
 
 /** The form in which a caller is told that it is to authenticate; other errors stay as they are. */
-export function answerFor(caller: Caller, kind: 'manifest' | 'blob', error: OciError): OciError {
+export function answerFor(caller: Caller, kind: Asked, error: OciError): OciError {
   if (error.code !== 'UNAUTHORIZED') return error;
   // It has sent what it has, and that was not used: another challenge would bring the same again.
   if (caller.authorization && !caller.credential.authorization) return denied(kind);

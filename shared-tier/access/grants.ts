@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Place, placeKey } from '../records.ts';
 import type { Seal, Sealed } from '../seal.ts';
@@ -37,9 +38,9 @@ const MAX_REMEMBERED = 100_000;
 export class Grants {
   readonly #seal: Seal<GrantClaims>;
   /** Manifests were proved there: all of the repository may be read. */
-  readonly #repositories = new LRUCache<string, Granted>({ max: MAX_REMEMBERED });
-  /** Ends of the proofs of single objects. */
-  readonly #objects = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  readonly #repositories = new LRUCache<string, Granted>(atMost(MAX_REMEMBERED));
+  /** Ends of the proofs of single objects, of manifests and of blobs: who may read one kind has not proved the other. */
+  readonly #objects = new LRUCache<string, number>(atMost(MAX_REMEMBERED));
 
   constructor(seal: Seal<GrantClaims>) {
     this.#seal = seal;
@@ -52,30 +53,40 @@ export class Grants {
     if (ttl > 0 && endsAtMs > (this.#repositories.get(key)?.endsAtMs ?? 0)) {
       this.#repositories.set(key, { digest, endsAtMs }, { ttl });
     }
-    if (digest) this.object(holder, digest, endsAtMs);
+    if (digest) this.#remember(objectKey('manifest', holder, digest), endsAtMs);
   }
 
-  /** The origin has said yes to an object; that says nothing of others. */
-  object(holder: Holder, digest: Digest, endsAtMs: number): void {
-    const ttl = endsAtMs - Date.now();
-    const key = keyOf(holder, digest);
-    if (ttl > 0 && endsAtMs > (this.#objects.get(key) ?? 0)) this.#objects.set(key, endsAtMs, { ttl });
+  /** The origin has said yes to a blob; that says nothing of others. */
+  blob(holder: Holder, digest: Digest, endsAtMs: number): void {
+    this.#remember(objectKey('blob', holder, digest), endsAtMs);
   }
 
   /**
-   * What a proved manifest names is proved as well, and itself by its digest when it was asked for by tag: until that
-   * proof ends, and not a moment longer, or who asks often enough would never be asked again.
+   * The manifests that a proved one names are proved as well, and itself by its digest when it was asked for by tag:
+   * until that proof ends, and not a moment longer, or who asks often enough would never be asked again. As manifests
+   * only: whoever may write an index can name anybody's layer in it.
    */
   inherit(holder: Holder, token: Uint8Array, parent: Digest, children: readonly Digest[]): void {
-    const endsAtMs = this.objectEnd(holder, token, parent) || this.repositoryEnd(holder, token);
-    for (const digest of [parent, ...children]) this.object(holder, digest, endsAtMs);
+    const endsAtMs = this.manifestEnd(holder, token, parent) || this.repositoryEnd(holder, token);
+    for (const digest of [parent, ...children]) this.#remember(objectKey('manifest', holder, digest), endsAtMs);
   }
 
-  /** Until when the origin's yes to this very object holds, in ms since 1970; 0 when there is none any more. */
-  objectEnd(holder: Holder, token: Uint8Array, digest: Digest): number {
+  /** The object is not there any more, whoever could read it. */
+  forget(place: Place, digest: Digest): void {
+    for (const key of this.#objects.keys())
+      if (key.endsWith(` ${placeKey(place)} ${digest}`)) this.#objects.delete(key);
+  }
+
+  /** Until when the origin's yes to this very manifest holds, in ms since 1970; 0 when there is none any more. */
+  manifestEnd(holder: Holder, token: Uint8Array, digest: Digest): number {
     const claims = this.#open(holder, token);
     const sealed = claims?.digest === digest ? claims.endsAtMs : 0;
-    return notOver(Math.max(this.#objects.get(keyOf(holder, digest)) ?? 0, sealed));
+    return notOver(Math.max(this.#objects.get(objectKey('manifest', holder, digest)) ?? 0, sealed));
+  }
+
+  /** The same of a blob. */
+  blobEnd(holder: Holder, digest: Digest): number {
+    return notOver(this.#objects.get(objectKey('blob', holder, digest)) ?? 0);
   }
 
   /** Until when all that the repository is known to hold may be read; 0 when nothing may be. */
@@ -103,6 +114,11 @@ export class Grants {
     return { token: this.#seal.close(claims), validForMs };
   }
 
+  #remember(key: string, endsAtMs: number): void {
+    const ttl = endsAtMs - Date.now();
+    if (ttl > 0 && endsAtMs > (this.#objects.get(key) ?? 0)) this.#objects.set(key, endsAtMs, { ttl });
+  }
+
   #open({ caller, place }: Holder, token: Uint8Array): GrantClaims | undefined {
     const claims = token.length > 0 ? this.#seal.open(token) : undefined;
     const isFor = claims?.registry === place.registry && claims.repository === place.repository;
@@ -114,6 +130,10 @@ function notOver(endsAtMs: number): number {
   return endsAtMs > Date.now() ? endsAtMs : 0;
 }
 
-function keyOf({ caller, place }: Holder, digest = ''): string {
-  return `${caller} ${placeKey(place)} ${digest}`;
+function keyOf({ caller, place }: Holder): string {
+  return `${caller} ${placeKey(place)}`;
+}
+
+function objectKey(kind: 'manifest' | 'blob', holder: Holder, digest: Digest): string {
+  return `${kind} ${keyOf(holder)} ${digest}`;
 }

@@ -75,6 +75,11 @@ export class Proofs {
     });
   }
 
+  /** The repository has changed: refusals in it are void. */
+  changed(place: Place): void {
+    this.#refusals.forget(place);
+  }
+
   /** Asks for a blob. @throws OciError see `RegistryClient.headBlob` */
   async blob(subject: Subject, digest: Digest): Promise<{ sizeBytes: number }> {
     const { client, place } = subject;
@@ -82,7 +87,7 @@ export class Proofs {
       const yes = await this.#ask(subject, digest, (options) =>
         client.registry.headBlob(place.repository, digest, options),
       );
-      this.#options.grants.object(holderOf(subject), digest, this.#endOf(yes));
+      this.#options.grants.blob(holderOf(subject), digest, this.#endOf(yes));
       return yes;
     });
   }

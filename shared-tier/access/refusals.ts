@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { OciError } from '../../oci/error.ts';
 import { ANONYMOUS } from '../origin/credential.ts';
-import { placeKey } from '../records.ts';
+import { type Place, placeKey } from '../records.ts';
 import type { Holder } from './grants.ts';
 
 /** Long enough for a herd, short enough for who has just been let in. */
@@ -14,8 +15,8 @@ const MAX_REMEMBERED = 10_000;
  */
 export class Refusals {
   readonly #ttlMs: number;
-  readonly #objects = new LRUCache<string, OciError>({ max: MAX_REMEMBERED });
-  readonly #anonymous = new LRUCache<string, OciError>({ max: MAX_REMEMBERED });
+  readonly #objects = new LRUCache<string, OciError>(atMost(MAX_REMEMBERED));
+  readonly #anonymous = new LRUCache<string, OciError>(atMost(MAX_REMEMBERED));
 
   /** @param ttlMs how long a yes is remembered; 0: nothing is */
   constructor(ttlMs: number) {
@@ -31,6 +32,12 @@ export class Refusals {
   /** The origin has refused this object to this caller. */
   refused(holder: Holder, object: string, error: OciError): void {
     if (this.#ttlMs > 0) this.#objects.set(keyOf(holder, object), error, { ttl: Math.min(REFUSED_MS, this.#ttlMs) });
+  }
+
+  /** The repository has changed: what was not there may be. */
+  forget(place: Place): void {
+    for (const key of this.#objects.keys()) if (key.includes(` ${placeKey(place)} `)) this.#objects.delete(key);
+    this.#anonymous.delete(placeKey(place));
   }
 
   /** The origin reads nothing of this repository to anonymous callers. */

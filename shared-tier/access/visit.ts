@@ -40,12 +40,17 @@ export class Visit {
     return this.#options.grants.repositoryEnd(this.#holder, this.#options.token);
   }
 
-  /** Until when the origin's yes to this very object holds. */
-  objectEnd(digest: Digest): number {
-    return this.#options.grants.objectEnd(this.#holder, this.#options.token, digest);
+  /** Until when the origin's yes to this very manifest holds. */
+  manifestEnd(digest: Digest): number {
+    return this.#options.grants.manifestEnd(this.#holder, this.#options.token, digest);
   }
 
-  /** What a proved manifest names is proved with it. */
+  /** Until when the origin's yes to this very blob holds. */
+  blobEnd(digest: Digest): number {
+    return this.#options.grants.blobEnd(this.#holder, digest);
+  }
+
+  /** The manifests that a proved one names are proved with it. */
   inherit(parent: Digest, children: readonly Digest[]): void {
     this.#options.grants.inherit(this.#holder, this.#options.token, parent, children);
   }
@@ -71,8 +76,8 @@ export class Visit {
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */
-  get isPublic(): boolean {
-    return this.#options.publicPlaces.has(this.place);
+  async isPublic(): Promise<boolean> {
+    return await this.#options.publicPlaces.has(this.place);
   }
 
   /** What the tag meant when an anonymous caller last asked. */

@@ -70,7 +70,7 @@ export class Preheats {
   }
 
   #received(registry: ImageName['registry'], digest: Digest): number {
-    const ingest = this.#options.fetches.find(registry, digest)?.progress.ingest;
+    const ingest = this.#options.fetches.find({ registry }, digest)?.progress.ingest;
     if (!ingest) return 0;
     const gaps = ingest.gaps({ start: 0, end: ingest.sizeBytes });
     return gaps.reduce((left, { start, end }) => left - (end - start), ingest.sizeBytes);
@@ -163,7 +163,7 @@ class Preheating {
     const { registry } = this.#order.image;
     const { fromOrigin, sizeBytes } = await images.locateBlob(question);
     this.#progress.become(digest, 'fetching', { sizeBytes });
-    const fetch = fromOrigin ? fetches.find(registry, digest) : undefined;
+    const fetch = fromOrigin ? fetches.find({ registry }, digest) : undefined;
     const failure = fetch && (await this.#arrival(fetch));
     if (!(await this.#options.store.stat(digest))) throw failure ?? NO_ROOM;
     this.#progress.become(digest, fromOrigin ? 'fetched' : 'present', { sizeBytes });

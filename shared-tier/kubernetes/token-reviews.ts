@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ApiException, AuthenticationV1Api, type V1TokenReviewStatus } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { OciError } from '../../oci/error.ts';
 import { SharedFlight } from '../shared-flight.ts';
 import type { KubernetesApi } from './api.ts';
@@ -39,7 +40,7 @@ export class TokenReviews {
   readonly #audience: string;
   readonly #ttlMs: number;
   /** An OciError for a token that is not valid. */
-  readonly #known = new LRUCache<string, Identity | OciError>({ max: MAX_REMEMBERED });
+  readonly #known = new LRUCache<string, Identity | OciError>(atMost(MAX_REMEMBERED));
   readonly #asking = new SharedFlight<Identity | OciError>();
   #askingCount = 0;
 

@@ -129,13 +129,13 @@ async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: In
 
 /** Writes a body's bytes within the range. */
 async function write(options: DownloadOptions, body: BlobBody, range: ByteRange, ingest: Ingest): Promise<void> {
-  const { pace, received, signal } = options;
+  const { pace, received, repository, signal } = options;
   const writer = new BatchWriter(ingest, range.start);
   let position = body.start;
   try {
     for await (const piece of body.pieces) {
       received(piece.length);
-      await pace?.spend(piece.length, signal);
+      await pace?.spend(piece.length, repository, signal);
       // An origin that ignores ranges sends what is before the range, and after it, as well.
       const bytes = piece.subarray(Math.max(0, range.start - position), Math.max(0, range.end - position));
       position += piece.length;

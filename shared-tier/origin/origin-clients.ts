@@ -7,13 +7,17 @@ import { OperatorCredential } from './operator-credential.ts';
 import type { Origin, Origins } from './origin.ts';
 import { OriginHttp } from './origin-http.ts';
 import { Pace } from './pace.ts';
+import { PushClient } from './push-client.ts';
+import { PushHttp } from './push-http.ts';
 import { RegistryClient } from './registry-client.ts';
 import type { ObserveOrigin } from './response.ts';
+import { Slots } from '../slots.ts';
 
 /** All that is needed to talk to one registry. */
 export interface OriginClient {
   readonly origin: Origin;
   readonly registry: RegistryClient;
+  readonly pusher: PushClient;
   /** Limits downloads, if the operator wants that. */
   readonly pace: Pace | undefined;
   /** With which the operator wants content fetched; never used to find out what a caller may read. */
@@ -66,17 +70,26 @@ export class OriginClients implements AsyncDisposable {
 
   #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
     const { guard, proxy, observe, refused, credentialsFailed, silenceMs, patienceMs } = this.#options;
-    const questions = Math.floor(origin.maxConnections / 4);
+    const { questions, bodies } = shareOut(origin.maxConnections);
     const shared = { origin, guard, proxy, silenceMs };
-    const bulk = createDispatcher({ ...shared, connections: origin.maxConnections - questions });
+    const bulk = createDispatcher({ ...shared, connections: bodies });
     const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
-    const http = new OriginHttp({ origin, guard, bulk, control, observe, refused, patienceMs });
-    const registry = new RegistryClient(http);
+    // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
+    const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
+    const wire = { origin, guard, bulk, turns, control, observe, refused, patienceMs };
+    const registry = new RegistryClient(new OriginHttp(wire));
+    const pusher = new PushClient(new PushHttp(wire));
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);
     const { credentialsFile } = origin;
     const failed = (error: unknown): void => credentialsFailed(origin.registry, error);
     const operator =
       credentialsFile === undefined ? undefined : new OperatorCredential(credentialsFile, origin, failed);
-    return { client: { origin, registry, pace, operator }, dispatchers: new Set([bulk, control]) };
+    return { client: { origin, registry, pusher, pace, operator }, dispatchers: new Set([bulk, control]) };
   }
+}
+
+/** A quarter of the connections is for questions, which must not wait behind bytes; a single one has to do for both. */
+function shareOut(maxConnections: number): { questions: number; bodies: number } {
+  const questions = maxConnections === 1 ? 0 : Math.max(1, Math.floor(maxConnections / 4));
+  return { questions, bodies: maxConnections - questions };
 }

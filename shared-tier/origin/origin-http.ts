@@ -7,14 +7,17 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
-import { refusalOf, unknown } from './refusal.ts';
+import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
+import type { Slots } from '../slots.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 
 export interface OriginRequest extends Unsigned {
   readonly method: 'GET' | 'HEAD';
-  readonly kind: 'manifest' | 'blob';
+  readonly kind: Asked;
+  /** What matters is the answer, not its body: true unless it is the GET of a blob. */
+  readonly isQuestion: boolean;
   /** Below /v2/<repository>/, built from parsed values only. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -39,8 +42,10 @@ interface Followed {
 export interface OriginHttpOptions {
   readonly origin: Origin;
   readonly guard: AddressGuard;
-  /** For blobs. */
+  /** For blobs, in both directions. */
   readonly bulk: Dispatcher;
+  /** Whose turn it is there, by repository. */
+  readonly turns: Slots;
   /** For questions, which must not wait behind blobs. */
   readonly control: Dispatcher;
   readonly observe: ObserveOrigin;
@@ -77,7 +82,7 @@ export class OriginHttp {
     const patienceMs = request.patienceMs ?? this.#options.patienceMs ?? PATIENCE_MS;
     const deadline = performance.now() + patienceMs;
     for (let attempt = 1; ; attempt += 1) {
-      const outcome = await this.#try(request);
+      const outcome = await this.#inTurn(request);
       if (!(outcome instanceof RetryLater)) return outcome;
       this.#askInstead(request, outcome);
       const waitMs = outcome.waitMs(attempt);
@@ -99,6 +104,22 @@ export class OriginHttp {
     if (!outcome.isLimit || method !== 'GET' || !credential.mayBeAsked || !lines) return;
     const refusal = refusalOf({ origin: this.origin, credential, kind: 'manifest', lines });
     if (refusal.code === 'UNAUTHORIZED') throw refusal;
+  }
+
+  /** A turn begins with the request, its redirects and tokens, and ends with the body. */
+  async #inTurn(request: OriginRequest): Promise<OriginAnswer | RetryLater> {
+    if (request.isQuestion) return await this.#try(request);
+    const turn = await this.#options.turns.take(request.repository, request.signal);
+    try {
+      const outcome = await this.#try(request);
+      const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
+      if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
+      else turn[Symbol.dispose]();
+      return outcome;
+    } catch (error) {
+      turn[Symbol.dispose]();
+      throw error;
+    }
   }
 
   async #try(request: OriginRequest): Promise<OriginAnswer | RetryLater> {
@@ -149,10 +170,10 @@ export class OriginHttp {
   async #send(request: OriginRequest, url: URL, signature: Signature | undefined): Promise<OriginResponse> {
     assertDialable(url, this.#options);
     const { origin, bulk, control, observe } = this.#options;
-    const { kind, method, headers, signal } = request;
+    const { kind, method, headers, signal, isQuestion } = request;
     const { authorization } = signature ?? {};
     try {
-      const response = await (kind === 'blob' && method === 'GET' ? bulk : control).request({
+      const response = await (isQuestion ? control : bulk).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,

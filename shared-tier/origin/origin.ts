@@ -16,6 +16,8 @@ export interface Origin {
   readonly bandwidthBytesPerSecond: number | undefined;
   /** It is listed, or the default: clients that name registries in paths may be asked for their secrets for it. */
   readonly isNamedByOperator: boolean;
+  /** May be pushed to, by who has the right to at the registry itself. */
+  readonly takesPushes: boolean;
   /** May a token realm point at this host, besides those of the registry's own domain? */
   readonly isTokenHost: (url: URL) => boolean;
   /** May this be dialled though its address is private, and over plain http? Only what the operator wrote down. */
@@ -86,6 +88,7 @@ export class Origins {
       maxConnections: entry.maxConnections,
       bandwidthBytesPerSecond: entry.bandwidth,
       isNamedByOperator: isListed || registry === this.#file.default,
+      takesPushes: this.#file.push === 'any' || (this.#file.push === 'listed' && isListed),
       isTokenHost: (url) => matchesHost(tokenHosts, url),
       isTrusted: (url) => matchesHost(trusted, url),
       label: isListed || WELL_KNOWN.has(registry) ? registry : 'other',

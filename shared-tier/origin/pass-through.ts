@@ -76,25 +76,31 @@ export class PassThrough {
   async *#pieces(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { client, rights, digest, sizeBytes, pace, received } = this.#options;
     let position = range.start;
+    let last: Uint8Array | undefined;
     for (let breaks = 0; position < range.end;) {
       const before = position;
       let body: BlobBody | undefined;
       try {
         const wantedRange = { start: position, end: range.end };
-        body = await firstAllowed(rights(), ({ place: { repository }, credential }) =>
-          client.getBlob(repository, digest, wantedRange, { signal, credential }),
-        );
+        let repository = '';
+        body = await firstAllowed(rights(), ({ place, credential }) => {
+          ({ repository } = place);
+          return client.getBlob(place.repository, digest, wantedRange, { signal, credential });
+        });
         if (body.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
         let at = body.start;
         for await (const piece of body.pieces) {
           received(piece.length);
-          await pace?.spend(piece.length, signal);
+          await pace?.spend(piece.length, repository, signal);
           // An origin that ignores ranges sends what is before the range, and after it, as well.
           const wanted = piece.subarray(Math.max(0, position - at), Math.max(0, range.end - at));
           at += piece.length;
           position += wanted.length;
+          if (position === range.end) {
+            last = wanted;
+            break;
+          }
           if (wanted.length > 0) yield wanted;
-          if (position === range.end) break;
         }
         if (position === before) throw new OciError('UNAVAILABLE', 'the origin sent no bytes');
       } catch (error) {
@@ -107,6 +113,8 @@ export class PassThrough {
         body?.cancel();
       }
     }
+    // The turn at the origin is over: what the last byte may have to wait for needs one.
+    if (last) yield last;
   }
 }
 

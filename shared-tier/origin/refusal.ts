@@ -4,10 +4,13 @@ import type { Credential } from './credential.ts';
 import type { Origin } from './origin.ts';
 import { isRelayable } from './realm.ts';
 
+/** What an origin is asked to read. */
+export type Asked = 'manifest' | 'blob' | 'list';
+
 export interface Refused {
   readonly origin: Origin;
   readonly credential: Credential;
-  readonly kind: 'manifest' | 'blob';
+  readonly kind: Asked;
   /** What a bare request is challenged with, or, when the caller's own header was refused, what came with that. */
   readonly lines: readonly string[];
 }
@@ -24,12 +27,19 @@ export function refusalOf({ origin, credential, kind, lines }: Refused): OciErro
   return denied(kind);
 }
 
+const UNKNOWN = {
+  manifest: ['MANIFEST_UNKNOWN', 'manifest'],
+  blob: ['BLOB_UNKNOWN', 'blob'],
+  list: ['NAME_UNKNOWN', 'repository'],
+} as const;
+
 /** The words for what is not there, and for what is not for this caller. */
-export function unknown(kind: 'manifest' | 'blob'): OciError {
-  return new OciError(kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN', `${kind} unknown`);
+export function unknown(kind: Asked): OciError {
+  const [code, what] = UNKNOWN[kind];
+  return new OciError(code, `${what} unknown`);
 }
 
-export function denied(kind: 'manifest' | 'blob'): OciError {
+export function denied(kind: Asked): OciError {
   const { code, message } = unknown(kind);
   return new OciError(code, message, { denied: true });
 }

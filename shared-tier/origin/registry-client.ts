@@ -39,6 +39,8 @@ export interface Options {
   readonly maxAgeMs?: number;
   /** See `OriginRequest`. */
   readonly patienceMs?: number | undefined;
+  /** Of a GET only the answer is of interest. */
+  readonly isQuestion?: boolean;
 }
 
 export interface ManifestOptions extends Options {
@@ -111,7 +113,7 @@ export class RegistryClient {
     } catch (error) {
       if (!OciError.from(error).denied) throw error;
     }
-    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, options);
+    const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, { ...options, isQuestion: true });
     body.cancel();
     const { sizeBytes, sinceMs, untilMs } = body;
     return { sizeBytes, sinceMs, untilMs };
@@ -162,6 +164,31 @@ export class RegistryClient {
     return { start: part?.start ?? 0, sizeBytes, isRange, pieces: response.body, cancel, sinceMs, untilMs };
   }
 
+  /**
+   * A list, as the registry gives it: `tags/list` or `referrers/<digest>`, with its query.
+   *
+   * @throws OciError NAME_UNKNOWN when there is none, or no such endpoint; UNAUTHORIZED, UNAVAILABLE
+   */
+  async getList(
+    repository: Repository,
+    path: string,
+    { accept, ...options }: ManifestOptions,
+  ): Promise<{ mediaType: string; content: Buffer; link: string | undefined; filters: string | undefined }> {
+    const { response } = await this.#http.request({
+      ...DEFAULTS,
+      ...options,
+      method: 'GET',
+      kind: 'list',
+      isQuestion: true,
+      repository,
+      path,
+      headers: { accept: accept.join(', ') },
+    });
+    const content = decode(response, await readBody(response, MAX_MANIFEST_BYTES));
+    const filters = header(response, 'oci-filters-applied');
+    return { mediaType: mediaTypeOf(response), content, link: header(response, 'link'), filters };
+  }
+
   async #manifest(
     method: 'GET' | 'HEAD',
     repository: Repository,
@@ -176,6 +203,7 @@ export class RegistryClient {
       ...options,
       method,
       kind: 'manifest',
+      isQuestion: true,
       repository,
       path: `manifests/${formatReference(reference)}`,
       headers: { accept: types.join(', ') },
@@ -191,6 +219,7 @@ export class RegistryClient {
   ): Promise<OriginAnswer> {
     return await this.#http.request({
       ...DEFAULTS,
+      isQuestion: method === 'HEAD',
       ...options,
       method,
       kind: 'blob',

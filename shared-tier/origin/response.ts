@@ -2,13 +2,13 @@ import type { Dispatcher } from 'undici';
 import { OciError } from '../../oci/error.ts';
 import type { Origin } from './origin.ts';
 
-export type OriginKind = 'manifest' | 'blob' | 'token';
+export type OriginKind = 'manifest' | 'blob' | 'list' | 'push' | 'token';
 
 /** One request was answered (status) or not (0). */
 export type ObserveOrigin = (event: {
   origin: Origin;
   kind: OriginKind;
-  method: 'GET' | 'HEAD' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   status: number;
 }) => void;
 

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { Authorization } from '../../oci/authorization.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { parseChallenges } from './challenge.ts';
@@ -35,10 +36,11 @@ const MAX_CHALLENGES = 10_000;
 export class Signer {
   readonly #tokens: Tokens;
   /** With what a bare request for a repository was challenged, and when. */
-  readonly #challenges = new LRUCache<Repository, { lines: readonly string[]; atMs: number }>({ max: MAX_CHALLENGES });
+  readonly #challenges = new LRUCache<Repository, { lines: readonly string[]; atMs: number }>(atMost(MAX_CHALLENGES));
 
-  constructor(origin: Origin, ask: AskForToken) {
-    this.#tokens = new Tokens(origin, ask);
+  /** @param actions see `Tokens` */
+  constructor(origin: Origin, ask: AskForToken, actions?: string) {
+    this.#tokens = new Tokens(origin, ask, actions);
   }
 
   /** What the request is signed with as far as that is known now; a bare one brings the challenge. */
@@ -50,6 +52,13 @@ export class Signer {
     const asked = this.#challenges.get(repository);
     const isFresh = asked !== undefined && performance.now() - asked.atMs < maxAgeMs;
     return authorization && isFresh && schemeOf(asked.lines) === 'basic' ? own(authorization) : bare();
+  }
+
+  /** The same for a request whose body can be sent once: what is known to be challenged is not tried bare. @throws as `next` */
+  async prepared(request: Unsigned): Promise<Signature> {
+    const signature = this.first(request);
+    const lines = signature.authorization ? undefined : this.challengeOf(request.repository);
+    return (lines && (await this.next(request, signature, lines))) ?? signature;
   }
 
   /** A token that was taken before and is not any more: it may have died, so that all begins anew with a bare request. */

@@ -46,7 +46,8 @@ export class TokenEndpoint {
   async #get({ realm, service, scope, authorization }: TokenQuestion): Promise<OriginResponse> {
     const url = new URL(realm);
     if (service !== undefined) url.searchParams.set('service', service);
-    url.searchParams.set('scope', scope);
+    // A mount's challenge names two repositories; token services know a parameter each, not all of them a list.
+    for (const each of scope.split(' ')) url.searchParams.append('scope', each);
     return await this.#send('GET', url, authorization && { authorization: authorization.header });
   }
 

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { Authorization } from '../../oci/authorization.ts';
 import type { Repository } from '../../oci/reference.ts';
 import type { Challenge } from './challenge.ts';
@@ -37,19 +38,22 @@ const MARGIN_MS = 5_000;
  * how old it may be.
  */
 export class Tokens {
-  readonly #tokens = new LRUCache<string, Token>({ max: MAX_TOKENS });
+  readonly #tokens = new LRUCache<string, Token>(atMost(MAX_TOKENS));
   /** What a repository's challenge led to: its scope need not be the repository's own. */
-  readonly #scopes = new LRUCache<Repository, string>({ max: MAX_TOKENS });
+  readonly #scopes = new LRUCache<Repository, string>(atMost(MAX_TOKENS));
   readonly #asking = new Map<string, { sinceMs: number; answer: Promise<Token | undefined> }>();
   readonly #origin: Origin;
   readonly #ask: AskForToken;
+  readonly #actions: string;
 
-  constructor(origin: Origin, ask: AskForToken) {
+  /** @param actions what the tokens are for, where a challenge does not say it */
+  constructor(origin: Origin, ask: AskForToken, actions = 'pull') {
     this.#origin = origin;
     this.#ask = ask;
+    this.#actions = actions;
   }
 
-  /** The token for pulling from the repository that is known to be valid now. */
+  /** The token for the repository that is known to be valid now. */
   known({ key }: Credential, repository: Repository, maxAgeMs: number): Token | undefined {
     const token = this.#tokens.get(keyOf(key, this.#scopes.get(repository) ?? ''));
     const now = performance.now();
@@ -105,7 +109,7 @@ export class Tokens {
     const realm = realmOf(this.#origin, challenge);
     if (!realm) return undefined;
     const { parameters } = challenge;
-    const scope = parameters.get('scope') ?? `repository:${repository}:pull`;
+    const scope = parameters.get('scope') ?? `repository:${repository}:${this.#actions}`;
     return { realm, service: parameters.get('service'), scope, authorization };
   }
 }

@@ -89,14 +89,14 @@ export class Bucket implements Disposable {
     return { Bucket: this.#config.bucket, Key: this.#config.prefix + key };
   }
 
-  /** A small object; undefined when there is none. */
-  async read(key: string): Promise<Document | undefined> {
+  /** A small object; undefined when there is none. @param withinMs bound of all tries */
+  async read(key: string, withinMs = QUESTION_MS): Promise<Document | undefined> {
     try {
       const {
         Body,
         ETag = '',
         ContentLength = 0,
-      } = await this.#questions.send(new GetObjectCommand(this.at(key)), bounded());
+      } = await this.#questions.send(new GetObjectCommand(this.at(key)), bounded(withinMs));
       if (!Body || ContentLength > MAX_DOCUMENT_BYTES) throw new OciError('UNAVAILABLE', 'a record is too large');
       return { text: await Body.transformToString(), etag: ETag };
     } catch (error) {

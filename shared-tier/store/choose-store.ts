@@ -3,8 +3,11 @@ import { DirectoryLock } from '../../content/directory-lock.ts';
 import { DiskStore, type EvictionReason } from '../../content/disk-store.ts';
 import type { Hasher } from '../../content/hasher.ts';
 import type { Layout } from '../../content/layout.ts';
+import type { Spools } from '../../content/spool.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { PublicFiles } from '../access/public-files.ts';
+import type { PublicRecords } from '../access/public-places.ts';
 import { FileRecords, type Records } from '../records.ts';
 import { readStoreId } from '../store-id.ts';
 import type { TakeTurn } from './collector.ts';
@@ -12,13 +15,16 @@ import type { StoreConfig } from './store-config.ts';
 
 /** The store that the configuration names, with all that belongs to it. */
 export interface ChosenStore extends AsyncDisposable {
-  readonly store: ContentStore;
+  readonly store: ContentStore & Spools;
+  /** Most bytes that may be on their way in at once. */
+  readonly spoolBytes: number;
   readonly records: Records;
+  readonly publicRecords: PublicRecords;
   /** A directory of this process's own. */
   readonly layout: Layout;
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
-  /** What is in the store; of a bucket only the replica that collects knows it, 0 for the others. */
+  /** What is in the store; of a bucket by the collector's last round, whichever replica that is. */
   readonly usage: () => { readonly blobs: number; readonly bytes: number };
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
@@ -63,11 +69,14 @@ async function openDisk(
   const opened = await FileRecords.open(layout, async (digest) => !!(await store.stat(digest)), failed);
   records = opened;
   opening.defer(() => opened.settled());
+  const publicRecords = await PublicFiles.open(layout, failed);
   const id = await readStoreId(layout);
   const open = opening.move();
   return {
     store,
+    spoolBytes: capacityBytes,
     records: opened,
+    publicRecords,
     layout,
     id,
     usage: () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes }),

@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { Registry } from '../../oci/reference.ts';
-import { type Place, type Records, placeKey, withHold, withRegistry } from '../records.ts';
+import { type Place, type Records, isEmpty, placeKey, withHold, withRegistry, withoutHold } from '../records.ts';
 import { type Catalog, type Change, type Entry, alive } from './catalog.ts';
 
 /**
@@ -48,6 +48,17 @@ export class S3Records implements Records {
     };
     const writing = this.#catalog.change(digest, change).finally(() => this.#writing.delete(writing));
     this.#writing.add(writing);
+  }
+
+  async deleted(place: Place, digest: Digest): Promise<boolean> {
+    let isLast = false;
+    await this.#catalog.change(digest, (entry) => {
+      const known = alive(entry);
+      const holds = known && withoutHold(known.holds, place);
+      isLast = holds !== undefined && isEmpty(holds) && !isEmpty(known?.holds ?? {});
+      return known && holds && { ...known, holds };
+    });
+    return isLast;
   }
 
   async settled(): Promise<void> {

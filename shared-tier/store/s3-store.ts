@@ -1,7 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import type { BufferPool } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
 import type { DiskStore } from '../../content/disk-store.ts';
+import type { Spool, Spools } from '../../content/spool.ts';
 import type { Content, ContentStore, Ingest } from '../../content/store.ts';
 import { type Digest, algorithmOf, digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
@@ -14,6 +17,8 @@ import { SpoolFills } from './spool-fills.ts';
 import { digestIn, keys } from './keys.ts';
 import { readObject } from './read-object.ts';
 import { S3Ingest, failureOf } from './s3-ingest.ts';
+import { S3Spool } from './s3-spool.ts';
+import { Saves } from './saves.ts';
 import { Upload } from './upload.ts';
 
 export interface S3StoreOptions {
@@ -34,11 +39,15 @@ export interface S3StoreOptions {
   readonly partBytes?: number;
   /** How often it is tried to save what the bucket did not take. */
   readonly saveEveryMs?: number;
+  /** How long who commits a spool waits for the bucket to have it; 30 s unless given. */
+  readonly spoolPatienceMs?: number;
 }
 
 /** Requests that send bytes, of all uploads together. */
 const UPLOADS_AT_ONCE = 16;
 const SAVE_EVERY_MS = 60_000;
+/** What the bucket has not taken by then it gets in the background. */
+const SPOOL_PATIENCE_MS = 30_000;
 /** After a read that failed the bucket is asked first whether it gives anything at all. */
 const DOUBT_MS = 10_000;
 /** Content asked for again within this time is hot. */
@@ -49,12 +58,13 @@ const MAX_ASKED = 10_000;
  * A content store in a bucket, shared by all replicas that use it. What comes in goes through the spool, a directory of
  * this replica's own, which is also its cache; what is there or not the catalog says.
  */
-export class S3Store implements ContentStore, AsyncDisposable {
+export class S3Store implements ContentStore, Spools, AsyncDisposable {
   readonly #options: S3StoreOptions;
-  readonly #slots = new Slots(UPLOADS_AT_ONCE);
-  readonly #asked = new LRUCache<Digest, true>({ max: MAX_ASKED, ttl: HOT_MS });
+  readonly #slots = new Slots({ slots: UPLOADS_AT_ONCE });
+  readonly #asked = new LRUCache<Digest, true>({ ...atMost(MAX_ASKED), ttl: HOT_MS });
   readonly #fills: SpoolFills;
   readonly #saving: Disposable;
+  readonly #saves: Saves;
   #doubtedUntilMs = 0;
 
   constructor(options: S3StoreOptions) {
@@ -66,6 +76,7 @@ export class S3Store implements ContentStore, AsyncDisposable {
       corrupt: async (digest) => await this.delete(digest),
       failed,
     });
+    this.#saves = new Saves({ ...options, slots: this.#slots });
     this.#saving = every(options.saveEveryMs ?? SAVE_EVERY_MS, () => this.saveUnsaved(), this.#report);
   }
 
@@ -116,6 +127,10 @@ export class S3Store implements ContentStore, AsyncDisposable {
     });
   }
 
+  async spool(): Promise<Spool> {
+    return new S3Spool(await this.#options.spool.spool(), (digest, sizeBytes) => this.#spoolIn(digest, sizeBytes));
+  }
+
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     if (digestOf(bytes, algorithmOf(digest)) !== digest) {
       throw new OciError('CORRUPT', 'the bytes do not have this digest');
@@ -162,25 +177,12 @@ export class S3Store implements ContentStore, AsyncDisposable {
 
   /** Tries to bring into the bucket what it did not take. Ends at the first that fails. @throws OciError UNAVAILABLE */
   async saveUnsaved(): Promise<void> {
-    const { bucket, catalog, spool } = this.#options;
-    for (const digest of catalog.unsaved()) {
-      const key = keys.blob(digest);
-      if (!(await bucket.stat(key))) {
-        await using content = await spool.open(digest);
-        if (!content) {
-          catalog.drop(digest);
-          continue;
-        }
-        const { sizeBytes } = content;
-        const read = (range: ByteRange, options: { signal: AbortSignal }): Chunks => content.chunks(range, options);
-        await new Upload({ bucket, key, sizeBytes, read, slots: this.#slots }).finish();
-      }
-      await catalog.save(digest);
-    }
+    for (const digest of this.#options.catalog.unsaved()) await this.#saves.save(digest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#saving[Symbol.dispose]();
+    await this.#saves[Symbol.asyncDispose]();
     await this.#fills[Symbol.asyncDispose]();
     await this.#options.catalog.settled();
   }
@@ -232,6 +234,15 @@ export class S3Store implements ContentStore, AsyncDisposable {
   async #gone(digest: Digest): Promise<OciError> {
     await this.delete(digest).catch(this.#report);
     return new OciError('UNAVAILABLE', 'the content has gone; ask again');
+  }
+
+  /** Ends when the bucket has what is in the spool now, or after a while: then it is there here first. */
+  async #spoolIn(digest: Digest, sizeBytes: number): Promise<void> {
+    const { catalog, spoolPatienceMs = SPOOL_PATIENCE_MS } = this.#options;
+    if (!(await catalog.read(digest).catch(this.#report))) catalog.keep(digest, { sizeBytes, has: [], holds: {} });
+    if (!catalog.isUnsaved(digest)) return;
+    const saving = this.#saves.save(digest).catch(this.#report);
+    await Promise.race([saving, delay(spoolPatienceMs, undefined, { ref: false })]);
   }
 
   /** The bucket gets the bytes from another replica, soon; if not, they are saved from here later. */

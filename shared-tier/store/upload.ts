@@ -141,10 +141,10 @@ export class Upload {
 
   /** A body cannot be sent twice, so each try reads it anew. */
   async #retried(range: ByteRange, send: (body: Readable, signal: AbortSignal) => Promise<void>): Promise<void> {
-    const { read, slots } = this.#options;
+    const { read, slots, key } = this.#options;
     const patienceMs = PATIENCE_MS + Math.ceil((range.end - range.start) / MIN_BYTES_PER_MS);
     for (let tries = 1; ; tries += 1) {
-      const slot = await slots.take(this.#stop.signal);
+      const slot = await slots.take(key, this.#stop.signal);
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(patienceMs)]);
       const body = Readable.from(copies(read(range, { signal })), { objectMode: false, highWaterMark: 1 });
       body.on('error', () => undefined); // told by the request that sends it

@@ -57,7 +57,8 @@ export async function read(content: Content | undefined, options?: ReadingOption
   return await startReading(content, options).result;
 }
 
-function taken(chunk: Chunk): Buffer {
+/** The bytes of a chunk, which is given back. */
+export function taken(chunk: Chunk): Buffer {
   const copy = Buffer.from(chunk.bytes);
   chunk.release();
   return copy;

@@ -1,18 +1,21 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Spools } from '../../content/spool.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { MIB, read, sample } from '../content/fixtures.ts';
 import { ingestContract } from './content-ingest.ts';
+import { spoolContract } from './content-spool.ts';
 
 /** Makes an empty store with room for at least 64 MiB; disposing it removes what it keeps. */
-export type MakeStore = () => Promise<{ readonly store: ContentStore } & AsyncDisposable>;
+export type MakeStore = () => Promise<{ readonly store: ContentStore & Spools } & AsyncDisposable>;
 
 /** What every content store does, whatever it keeps its bytes in. */
 export function contentStoreContract(name: string, make: MakeStore): void {
   describe(`${name} as a content store`, () => {
     committedContract(make);
     ingestContract(make);
+    spoolContract(make);
   });
 }
 

@@ -49,6 +49,20 @@ export function recordsContract(name: string, make: () => Promise<RecordsFixture
       expect(await records.heldAs(placeOf('org/app', OTHER), D)).toBeUndefined();
     });
 
+    test('of a deletion is that the repository does not hold it any more, and whether another one does', async () => {
+      await using it = await stored();
+      const { records } = it;
+      expect(await records.deleted(here, D)).toBe(false);
+      await records.fetched(here, D, JSON_TYPE);
+      records.proved(there, D, JSON_TYPE);
+      await records.settled();
+      expect(await records.deleted(here, D)).toBe(false);
+      expect([await records.heldAs(here, D), await records.heldAs(there, D)]).toEqual([undefined, JSON_TYPE]);
+      expect(await records.deleted(there, D)).toBe(true);
+      await records.settled();
+      expect(await (await it.reopen()).heldAs(there, D)).toBeUndefined();
+    });
+
     test('tells which repositories hold content, for as long as it is there', async () => {
       await using it = await stored();
       const { records } = it;

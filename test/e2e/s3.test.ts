@@ -90,7 +90,7 @@ describe('versitygw', () => {
       ...it,
       key: 'v1/blobs/x',
       sizeBytes: 6 * MIB,
-      slots: new Slots(1),
+      slots: new Slots({ slots: 1 }),
       read: halted,
       ...PART,
     });

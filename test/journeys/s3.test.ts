@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { generatedBlob } from '../support/blobs.ts';
-import { startHouse } from '../support/house.ts';
+import { REGISTRY, startHouse } from '../support/house.ts';
+import { PushClient } from '../support/house-push.ts';
 import { ask } from '../support/origin-client.ts';
 import { s3Server } from '../support/s3-server.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
@@ -37,7 +38,8 @@ async function houseOnBucket(options: { tier?: Record<string, string>; agent?: R
       await house.restartAgent(); // it would look again only after a few seconds
     },
     blobs: () => server.bucket.keys().filter((key) => BLOBS.test(key)),
-    settled: () => expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight')).toBe(0),
+    settled: () =>
+      expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight'), { timeout: 10_000 }).toBe(0),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -54,6 +56,20 @@ describe('a tier with a bucket', () => {
 
     expect(await it.house.pull(APP, 'v1')).toMatchObject({ bytes: first.bytes });
     expect(it.house.origin.count({ method: 'GET' })).toBe(gets);
+  });
+
+  test('has what was pushed in the bucket when the push is answered', async () => {
+    await using it = await houseOnBucket();
+    const pusher = new PushClient({ url: it.house.tierUrl, repository: APP, ns: REGISTRY });
+    const { digest, blobs } = await pusher.image('pushed', LAYERS);
+    const stored = it.blobs().map((key) => `sha256:${key.split('/').at(-1)}`);
+    expect(new Set(stored)).toEqual(new Set([digest, ...blobs]));
+
+    await it.loseSpool();
+
+    await it.house.pull(APP, 'pushed');
+    expect(it.house.origin.count({ method: 'GET', kind: 'blob' })).toBe(0);
+    expect(it.house.origin.count({ method: 'GET', kind: 'manifest' })).toBe(0);
   });
 
   test('sends parts up while the origin still sends, and readers do not wait for the bucket', async () => {

@@ -32,7 +32,6 @@ describe('parseRange', () => {
     'bytes=-',
     'bytes=a-b',
     'bytes=5',
-    'bytes=10-5',
     'bytes=1-2,4-5',
     'bytes=1-2,',
     'bytes=1 - 2',
@@ -66,6 +65,10 @@ describe('parseRange', () => {
 });
 
 describe('resolveRange', () => {
+  test('refuses a range that ends before it begins, as the RFC allows and registries do', () => {
+    expect(() => resolveRange({ first: 10, last: 5 }, 100)).toThrow(expect.objectContaining({ code: 'RANGE_INVALID' }));
+  });
+
   test.each([
     ['bytes=0-0', 10, { start: 0, end: 1 }],
     ['bytes=9-9', 10, { start: 9, end: 10 }],

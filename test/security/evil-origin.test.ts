@@ -5,39 +5,13 @@ import { download, pull, urlOf } from '../support/house-client.ts';
 import { REGISTRY } from '../support/house.ts';
 import type { Answer } from '../support/origin-client.ts';
 import { type AddedImage, MEDIA_TYPES, toWire } from '../support/origin-content.ts';
-import type { Moods } from '../support/origin-moods.ts';
-import { type Origin, startOrigin } from '../support/origin.ts';
-import { ALICE, BOB, B_OWN, CACHED, type Tenants, askAs, holdsBytes, pathOf, startTenants } from './tenants.ts';
-
-const EVIL = 'evil.test';
-const MALLORY = 'mallory/app';
-
-/** Tenants, and a registry in the hand of somebody who knows A's digests and says whatever he likes. */
-async function withEvil(): Promise<Tenants & { evil: Origin }> {
-  const evil = await startOrigin();
-  const tenants = await startTenants({ registries: { [EVIL]: evil } });
-  return {
-    ...tenants,
-    evil,
-    [Symbol.asyncDispose]: async () => {
-      await tenants[Symbol.asyncDispose]();
-      await evil[Symbol.asyncDispose]();
-    },
-  };
-}
+import { EVIL, MALLORY, withEvil, yes } from './evil.ts';
+import { ALICE, BOB, B_OWN, CACHED, NEVER, type Tenants, askAs, holdsBytes, pathOf, startTenants } from './tenants.ts';
 
 /** A manifest of the attacker's that names A's configuration and layers. */
 function stealing({ config, layers }: AddedImage, mediaType: string): object {
   const annotations = { by: 'mallory' };
   return { schemaVersion: 2, mediaType, config: toWire(config), layers: layers.map(toWire), annotations };
-}
-
-/** The headers of a yes to HEAD; they win over those of the origin's own answer. */
-function yes(digest = '', type = '', size = 0): Moods {
-  return {
-    status: 200,
-    headers: { 'docker-content-digest': digest, 'content-type': type, 'content-length': String(size) },
-  };
 }
 
 /** B may write what he likes into his own repository; the registry checks nothing. */
@@ -181,6 +155,43 @@ describe('a repository in the hand of an attacker, at the registry of A,', () =>
         }
       }
     }
+  });
+
+  test("whose index names A's layer as if it were an image does not get it, cached or on its way", async () => {
+    await using tenants = await startTenants();
+    const { house, cached, never, layer } = tenants;
+    const mediaType = MEDIA_TYPES.oci.index;
+    const stolen = [cached, never].flatMap(({ layers: [each], config }) => (each ? [each, config] : [config]));
+    const entries = stolen.map((each) => ({ ...toWire(each), mediaType: MEDIA_TYPES.oci.manifest }));
+    house.origin.addManifest(B_OWN, 'index', { schemaVersion: 2, mediaType, manifests: entries }, mediaType);
+    const authorization = await asB(tenants, BOB, B_OWN);
+    const onItsWay = never.layers[0]?.digest ?? '';
+    house.origin.when({ kind: 'blob', method: 'GET', digest: onItsWay }, { stallAt: 100_000 });
+    const alice = await tenants.token(ALICE, NEVER);
+    const reading = new AbortController();
+    const first = Promise.withResolvers<undefined>();
+    const running = download(house.url('blobs', NEVER, onItsWay), {
+      headers: { authorization: alice },
+      signal: reading.signal,
+      onPiece: () => first.resolve(undefined),
+    });
+    await first.promise;
+    for (const door of [house.mirror, house.tierUrl]) {
+      expect((await askAs(door, `${B_OWN}/manifests/index`, { authorization })).status).toBe(200);
+      for (const { digest } of stolen) {
+        for (const [kind, method] of [
+          ['blobs', 'HEAD'],
+          ['blobs', 'GET'],
+          ['manifests', 'HEAD'],
+          ['manifests', 'GET'],
+        ] as const) {
+          const answer = await askAs(door, `${B_OWN}/${kind}/${digest}`, { authorization, method });
+          expect([kind, method, answer.status, holdsBytes(answer, layer)]).toEqual([kind, method, 404, false]);
+        }
+      }
+    }
+    reading.abort();
+    await running;
   });
 
   test("whose blob is A's by right of its own gets it, and A's copy serves for it only then", async () => {

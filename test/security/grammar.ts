@@ -100,7 +100,7 @@ export function bytesOf(
   if (first.length > MAX_DIGITS || last.length > MAX_DIGITS) return 'whole';
   if (first === '')
     return Number(last) === 0 || sizeBytes === 0 ? 'none' : [Math.max(0, sizeBytes - Number(last)), sizeBytes];
-  if (last !== '' && BigInt(last) < BigInt(first)) return 'whole';
+  if (last !== '' && BigInt(last) < BigInt(first)) return 'none';
   if (BigInt(first) >= BigInt(sizeBytes)) return 'none';
   return [Number(first), last === '' || BigInt(last) >= BigInt(sizeBytes) ? sizeBytes : Number(last) + 1];
 }

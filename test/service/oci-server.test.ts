@@ -55,7 +55,6 @@ describe('the read side of the distribution API', () => {
     ['bytes=-3', 206, 'bytes 7-9/10', '789'],
     ['bytes=5-999', 206, 'bytes 5-9/10', '56789'],
     ['bytes=1-2,4-5', 200, undefined, '0123456789'],
-    ['bytes=4-2', 200, undefined, '0123456789'],
     ['lines=1-2', 200, undefined, '0123456789'],
   ])('answers a blob´s range %s with %i', async (range, status, contentRange, body) => {
     await using it = await servingOneOfEach();
@@ -65,7 +64,7 @@ describe('the read side of the distribution API', () => {
     expect(answer.headers['content-length']).toBe(String(body.length));
   });
 
-  test.each(['bytes=10-', 'bytes=10-20', 'bytes=-0'])('answers %s with 416', async (range) => {
+  test.each(['bytes=10-', 'bytes=10-20', 'bytes=-0', 'bytes=4-2'])('answers %s with 416', async (range) => {
     await using it = await servingOneOfEach();
     const answer = await it.ask(BLOB, { headers: { range } });
     expect([answer.status, codeIn(answer.body)]).toEqual([416, 'RANGE_INVALID']);

@@ -56,7 +56,7 @@ describe('the configuration of the shared tier', () => {
       CIRC_ORIGINS: '/no/such/origins',
       CIRC_INSECURE: 'yes',
       CIRC_LOG_LEVEL: 'loud',
-      CIRC_TIER_PUBLIC_URL: 'https://circ.example',
+      CIRC_TIER_PUBLIC_URL: 'circ.example',
     });
     expect(problems.map((problem) => problem.split(':', 1).join()).toSorted()).toEqual([
       'CIRC_GRANT_TTL',

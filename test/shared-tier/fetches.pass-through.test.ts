@@ -79,6 +79,12 @@ describe('content that the store has no room for', () => {
     expect(whole).toHaveLength(1);
   });
 
+  test('is read to its end by who verify it first, over the only connection there may be', async () => {
+    await using it = await fetchesOf({}, { ...SMALL, entry: { maxConnections: 1 } });
+    const ends = await Promise.all([8 * MIB, 8 * MIB + 1].map((from) => it.read(from)));
+    expect(ends.map(({ length }) => length)).toEqual([5, 4]);
+  });
+
   test.each([0, 8 * MIB])('is never read to its end from %i on when its bytes are wrong', async (from) => {
     await using it = await fetchesOf({ lie: 10 });
     const fetch = it.start();

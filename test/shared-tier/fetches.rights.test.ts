@@ -48,7 +48,7 @@ type Fetches = Awaited<ReturnType<typeof fetchesOf>>;
 
 /** The blob, followed from its beginning. */
 async function follow(it: Fetches): Promise<Buffer> {
-  await using content = await it.fetches.find(REGISTRY, digest)?.follow();
+  await using content = await it.fetches.find({ registry: REGISTRY }, digest)?.follow();
   return await bytesOf(content);
 }
 

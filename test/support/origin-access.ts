@@ -2,6 +2,8 @@
 export interface User {
   readonly password: string;
   readonly repositories: readonly string[];
+  /** Those that may be pushed to; the same unless given. */
+  readonly pushes?: readonly string[];
   /** What a login gave, and what does for name and password in later requests for tokens. */
   readonly identityToken?: string;
 }
@@ -48,6 +50,11 @@ export class Access {
   identified(token: string): Caller {
     const [name] = [...this.users].find(([, user]) => user.identityToken === token) ?? [];
     return name === undefined ? 'wrong' : { name };
+  }
+
+  mayPush(caller: Caller, repository: string): boolean {
+    const user = typeof caller === 'string' ? undefined : this.users.get(caller.name);
+    return (user?.pushes ?? user?.repositories)?.includes(repository) === true;
   }
 
   mayRead(caller: Caller, repository: string): boolean {

@@ -1,5 +1,6 @@
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
+import { Readable } from 'node:stream';
 
 /** What came back, down to the last byte before the end or the failure. */
 export interface Answer {
@@ -16,6 +17,8 @@ export interface Answer {
 export interface AskOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
+  /** Sent as it comes: with a length if it is bytes, else chunked, unless the headers say a length. */
+  readonly body?: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** The request target as it is to be on the wire, for those that a URL would tidy up. */
   readonly target?: string;
   readonly signal?: AbortSignal;
@@ -26,7 +29,7 @@ export interface AskOptions {
  * the beginning of a broken answer is kept. Does not throw for what the server does. Plain http only.
  */
 export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, target, signal } = options;
+  const { method = 'GET', headers = {}, target, signal, body } = options;
   return new Promise((resolve) => {
     const outgoing = request(url, {
       agent: false,
@@ -53,7 +56,8 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
       response.on('error', (error) => (failure ??= codeOf(error)));
       response.on('close', done);
     });
-    outgoing.end();
+    if (body === undefined || body instanceof Uint8Array) outgoing.end(body);
+    else Readable.from(body, { objectMode: false }).pipe(outgoing);
   });
 }
 

@@ -27,6 +27,7 @@ export interface StoredManifest {
   readonly json: {
     readonly subject?: { readonly digest: string };
     readonly artifactType?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly config?: { readonly mediaType: string };
   };
 }
@@ -148,6 +149,11 @@ export class OriginContent {
       { schemaVersion: 2, mediaType, manifests: manifests.map((manifest) => toWire(manifest)) },
       mediaType,
     );
+  }
+
+  /** Puts in a blob whose digest is known. */
+  putBlob(repository: string, digest: string, blob: BlobSource): void {
+    this.#open(repository).blobs.set(digest, blob);
   }
 
   /** Points a tag at a manifest that is there, or nowhere. */

@@ -27,7 +27,7 @@ export interface DoorOptions {
   /** `realm` of Basic challenges. */
   readonly basicRealm?: string;
   /** `scope` of challenges for a repository. */
-  readonly scopeOf?: (repository: string) => string;
+  readonly scopeOf?: (repository: string, actions: string) => string;
   /** Where a registry refuses in its own way. */
   readonly refusals?: Partial<Record<Reason, Refusal>>;
 }
@@ -58,14 +58,14 @@ export class Door {
   }
 
   /** What a request is challenged with; `scope` only for a repository. */
-  challenge(repository?: string, error?: string): string {
-    const { auth, basicRealm = 'origin', scopeOf = (name) => `repository:${name}:pull` } = this.#options;
+  challenge(repository?: string, error?: string, actions = 'pull'): string {
+    const { auth, basicRealm = 'origin', scopeOf = (name, what) => `repository:${name}:${what}` } = this.#options;
     const { realm, service } = this.#where();
     if (auth === 'basic') return [`Basic realm="${basicRealm}"`, ...basicService(this.#options)].join(',');
     return [
       `Bearer realm="${realm}"`,
       ...(service === null ? [] : [`service="${service}"`]),
-      ...(repository === undefined ? [] : [`scope="${scopeOf(repository)}"`]),
+      ...(repository === undefined ? [] : [`scope="${scopeOf(repository, actions)}"`]),
       ...(error === undefined ? [] : [`error="${error}"`]),
     ].join(',');
   }
@@ -83,7 +83,8 @@ export class Door {
       'no-access': 'insufficient_scope',
     };
     const { repository } = exchange.record;
-    const text = this.challenge(repository, challenge === 'error' ? error[reason] : undefined);
+    const actions = isPush(exchange) ? 'pull,push' : 'pull';
+    const text = this.challenge(repository, challenge === 'error' ? error[reason] : undefined, actions);
     sendError(exchange, status, code, challenge === 'none' ? {} : { 'www-authenticate': text }, message);
     return false;
   }
@@ -94,18 +95,24 @@ export class Door {
     return token === undefined ? this.#tokens.access.callerOf(authorization) : this.#tokens.holderOf(token);
   }
 
-  #bearer({ request, record }: Exchange): Reason | undefined {
+  #bearer(exchange: Exchange): Reason | undefined {
+    const { request, record } = exchange;
     const token = tokenIn(request.headers.authorization);
     if (token === undefined) return 'no-credentials';
-    const worth = this.#tokens.check(token, record.repository);
+    const worth = this.#tokens.check(token, record.repository, isPush(exchange));
     return worth === 'good' ? undefined : worth === 'invalid' ? 'bad-credentials' : 'no-access';
   }
 
-  #basic({ request, record: { repository } }: Exchange): Reason | undefined {
+  #basic(exchange: Exchange): Reason | undefined {
+    const {
+      request,
+      record: { repository },
+    } = exchange;
     const { access } = this.#tokens;
     const caller = access.callerOf(request.headers.authorization);
     if (caller === 'wrong') return 'bad-credentials';
-    const isOpen = repository === undefined ? caller !== 'anonymous' : access.mayRead(caller, repository);
+    const may = isPush(exchange) ? access.mayPush(caller, repository ?? '') : access.mayRead(caller, repository ?? '');
+    const isOpen = repository === undefined ? caller !== 'anonymous' : may;
     if (isOpen) return undefined;
     return caller === 'anonymous' ? 'no-credentials' : 'no-access';
   }
@@ -117,4 +124,9 @@ function basicService({ service }: DoorOptions): string[] {
 
 function tokenIn(authorization: string | undefined): string | undefined {
   return /^bearer +(?<token>\S+)$/i.exec(authorization ?? '')?.groups?.['token'];
+}
+
+/** Does it change something, or belong to a change? */
+function isPush({ request, record: { kind } }: Exchange): boolean {
+  return kind === 'upload' || (request.method !== 'GET' && request.method !== 'HEAD');
 }

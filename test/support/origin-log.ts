@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** What a request asks for. `base` is `/v2/`; `other` is everything no registry serves. */
-export type RequestKind = 'base' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'token' | 'other';
+export type RequestKind = 'base' | 'manifest' | 'blob' | 'upload' | 'tags' | 'referrers' | 'token' | 'other';
 
 /** One request as the server saw it, and what it answered. Live: it changes while the answer is being written. */
 export interface RequestRecord {
@@ -25,6 +25,8 @@ export interface RequestRecord {
   digest: string | undefined;
   /** 0 until the answer begins, and for ever if none did. */
   status: number;
+  /** Bytes of the request's body that were read. */
+  receivedBytes: number;
   /** Body bytes written. In an answer that the client broke off, this includes what the kernel still held. */
   bodyBytes: number;
   /** Like `at`: when the answer was finished or broken off; undefined while it goes on. */

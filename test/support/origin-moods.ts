@@ -56,6 +56,14 @@ export interface Moods {
   headersDelayMs?: number;
   /** Chunked, without Content-Length; in answers to HEAD too. */
   noLength?: boolean;
+  /** RST when so many bytes of the request's body have been read; they are kept. */
+  breakBodyAt?: number;
+  /** So many bytes of the request's body are read, and no more; the connection stays open. */
+  stallBodyAt?: number;
+  /** The request's body is read at this rate. */
+  readBytesPerSecond?: number;
+  /** What was asked for is done, and then comes an RST instead of the answer. */
+  loseAnswer?: boolean;
   /** 404 for a manifest whose media type the request's Accept does not name. */
   strictAccept?: boolean;
 }

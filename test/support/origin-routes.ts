@@ -9,6 +9,7 @@ export interface Target {
 }
 
 const CONTENT = /^\/v2\/(?<repository>.+)\/(?<kind>manifests|blobs|referrers)\/(?<reference>[^/]+)$/;
+const UPLOADS = /^\/v2\/(?<repository>.+)\/blobs\/uploads\/(?<reference>[^/]*)$/;
 const TAGS = /^\/v2\/(?<repository>.+)\/tags\/list$/;
 const KINDS: Record<string, RequestKind> = { manifests: 'manifest', blobs: 'blob', referrers: 'referrers' };
 
@@ -19,6 +20,8 @@ const KINDS: Record<string, RequestKind> = { manifests: 'manifest', blobs: 'blob
 export function targetOf(path: string, tokenPath = '/token'): Target {
   if (path === '/v2/' || path === '/v2') return { kind: 'base' };
   if (path === tokenPath) return { kind: 'token' };
+  const upload = UPLOADS.exec(path)?.groups;
+  if (upload) return { kind: 'upload', repository: upload['repository'] ?? '', reference: upload['reference'] ?? '' };
   const { repository, kind = '', reference } = CONTENT.exec(path)?.groups ?? {};
   if (repository !== undefined && reference !== undefined) {
     return { kind: KINDS[kind] ?? 'other', repository, reference: reference.replaceAll(/%3a/gi, ':') };
@@ -42,7 +45,7 @@ export function rangeOf(header: string | undefined, sizeBytes: number): RangeAns
     return suffix === 0 ? 'unsatisfiable' : { start: sizeBytes - suffix, end: sizeBytes };
   }
   const start = Number(first);
-  if (last !== '' && Number(last) < start) return 'whole';
+  if (last !== '' && Number(last) < start) return 'unsatisfiable';
   if (start >= sizeBytes) return 'unsatisfiable';
   return { start, end: last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes) };
 }

@@ -19,6 +19,7 @@ export async function serve(exchange: Exchange, content: OriginContent, mood: Mo
       return serveTags(exchange, content, mood);
     case 'referrers':
       return serveReferrers(exchange, content, mood);
+    case 'upload':
     case 'token':
     case 'other':
       return sendError(exchange, 404, 'UNSUPPORTED');
@@ -74,7 +75,9 @@ async function serveReferrers(exchange: Exchange, content: OriginContent, mood: 
 }
 
 function referrerOf({ mediaType, digest, bytes, json }: StoredManifest) {
-  return { mediaType, digest, size: bytes.byteLength, artifactType: json.artifactType ?? json.config?.mediaType };
+  const { annotations, config } = json;
+  const artifactType = json.artifactType ?? config?.mediaType;
+  return { mediaType, digest, size: bytes.byteLength, artifactType, ...(annotations && { annotations }) };
 }
 
 async function sendList(

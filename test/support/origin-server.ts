@@ -182,6 +182,7 @@ export abstract class TestServer implements AsyncDisposable {
       reference: target.reference,
       digest: this.digestOf(target),
       status: 0,
+      receivedBytes: 0,
       bodyBytes: 0,
       endedAt: undefined,
     };

@@ -7,6 +7,7 @@ import { Door, type DoorOptions } from './origin-door.ts';
 import type { PullLimit } from './origin-limit.ts';
 import type { Moods } from './origin-moods.ts';
 import type { Target } from './origin-routes.ts';
+import { PushSide, type PushRules } from './origin-push.ts';
 import { sendMoodInstead, sendPage } from './origin-send.ts';
 import { serve } from './origin-serve.ts';
 import { TestServer, type Exchange, type ServerOptions } from './origin-server.ts';
@@ -24,7 +25,7 @@ export interface OriginOptions extends AccessOptions, DoorOptions, ServerOptions
 }
 
 /**
- * The read side of a registry on 127.0.0.1, for tests: right by the distribution specification unless a mood is set.
+ * A registry on 127.0.0.1, for tests: right by the distribution specification unless a mood is set.
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md
  */
 export class Origin extends TestServer {
@@ -32,6 +33,7 @@ export class Origin extends TestServer {
   /** The tokens that this origin takes; those of `tokenServer`, if there is one. */
   readonly tokens: TokenAuthority;
   readonly #content = new OriginContent();
+  readonly #pushSide = new PushSide(this.#content);
   readonly #door: Door;
   readonly #limit: PullLimit | undefined;
 
@@ -93,9 +95,29 @@ export class Origin extends TestServer {
     return this.#content.blob(digest);
   }
 
+  /** How it takes pushes; may be changed at any time. */
+  get pushes(): PushRules {
+    return this.#pushSide.rules;
+  }
+
+  /** Uploads that have begun and not ended. */
+  get openUploads(): number {
+    return this.#pushSide.open;
+  }
+
+  /** Where a tag of a repository leads. */
+  tag(repository: string, tag: string): string | undefined {
+    return this.#content.repository(repository)?.tags.get(tag);
+  }
+
+  /** A manifest as it was pushed. */
+  manifest(repository: string, reference: string): Buffer | undefined {
+    return this.#content.manifest(repository, reference)?.bytes;
+  }
+
   /** What a bare request is challenged with; `scope` only for a repository. */
-  challenge(repository?: string, error?: string): string {
-    return this.#door.challenge(repository, error);
+  challenge(repository?: string, error?: string, actions?: string): string {
+    return this.#door.challenge(repository, error, actions);
   }
 
   protected override digestOf(target: Target): string | undefined {
@@ -111,6 +133,7 @@ export class Origin extends TestServer {
     if (await sendMoodInstead(exchange, mood)) return;
     if (this.#limit?.take(exchange, this.#door.callerOf(exchange.request)) === false) return;
     if (record.kind === 'token') return this.tokens.answer(exchange);
+    if (await this.#pushSide.serve(exchange, mood)) return;
     return serve(exchange, this.#content, mood);
   }
 }

@@ -32,6 +32,7 @@ export interface TokenRules {
 interface Issued {
   readonly caller: Caller;
   readonly mayRead: (repository: string) => boolean;
+  readonly mayPush: (repository: string) => boolean;
   readonly endsAtMs: number;
 }
 
@@ -54,13 +55,14 @@ export class TokenAuthority {
 
   /** A token for these repositories, whoever may read them. */
   issue(repositories: readonly string[], caller: Caller = 'anonymous'): string {
-    return this.#issue(caller, (repository) => repositories.includes(repository));
+    const isOne = (repository: string): boolean => repositories.includes(repository);
+    return this.#issue(caller, isOne, isOne);
   }
 
-  #issue(caller: Caller, mayRead: Issued['mayRead']): string {
+  #issue(caller: Caller, mayRead: Issued['mayRead'], mayPush: Issued['mayPush']): string {
     const endsAtMs = Date.now() + this.rules.lifeSeconds * 1000;
     const token = `${encoded({ alg: 'none' })}.${encoded({ exp: Math.floor(endsAtMs / 1000), jti: randomUUID() })}.`;
-    this.#issued.set(token, { caller, mayRead, endsAtMs });
+    this.#issued.set(token, { caller, mayRead, mayPush, endsAtMs });
     return token;
   }
 
@@ -87,10 +89,11 @@ export class TokenAuthority {
   }
 
   /** What a token is worth for a repository (for none: whether it is good at all). */
-  check(token: string, repository: string | undefined): 'good' | 'invalid' | 'insufficient' {
+  check(token: string, repository: string | undefined, isPush = false): 'good' | 'invalid' | 'insufficient' {
     const issued = this.#issued.get(token);
     if (issued === undefined || issued.endsAtMs <= Date.now()) return 'invalid';
-    return repository === undefined || issued.mayRead(repository) ? 'good' : 'insufficient';
+    if (repository === undefined) return 'good';
+    return (isPush ? issued.mayPush(repository) : issued.mayRead(repository)) ? 'good' : 'insufficient';
   }
 
   /**
@@ -130,7 +133,12 @@ export class TokenAuthority {
       return sendError(exchange, rules.onNoAccess, 'DENIED', {}, rules.refusal);
     }
     const isWide = scopes.some((scope) => scope.split(' ').includes(rules.wideScope ?? ''));
-    const token = this.#issue(caller, (name) => (isWide ? access.mayRead(caller, name) : granted.includes(name)));
+    const pushes = new Set(names.filter(isForPush).map(repositoryOf));
+    const token = this.#issue(
+      caller,
+      (name) => (isWide ? access.mayRead(caller, name) : granted.includes(name)),
+      (name) => pushes.has(name) && access.mayPush(caller, name),
+    );
     const expiresIn = rules.expiresIn === 'true' ? rules.lifeSeconds : rules.expiresIn;
     const answer = {
       ...(rules.field === 'access_token' ? {} : { token }),
@@ -143,6 +151,11 @@ export class TokenAuthority {
 
 function encoded(part: object): string {
   return Buffer.from(JSON.stringify(part)).toString('base64url');
+}
+
+/** Does the scope ask for the right to push? */
+function isForPush(scope: string): boolean {
+  return scope.slice(scope.lastIndexOf(':')).split(/[:,]/).includes('push');
 }
 
 /** The repository of a scope like `repository:org/app:pull`. */

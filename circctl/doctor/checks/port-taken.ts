@@ -35,8 +35,9 @@ function nobody({ agent }: Node): Verdict {
 }
 
 async function answerAt({ agent }: Node): Promise<'circ' | 'other'> {
-  const { url, caFile } = mirrorAt(agent.listen, agent.mirrorTls);
-  const ca = caFile === undefined ? undefined : readFileSync(caFile, 'utf8');
+  const { url } = mirrorAt(agent.listen, agent.mirrorTls);
+  const { certFile } = agent.mirrorTls;
+  const ca = certFile === undefined ? undefined : readFileSync(certFile, 'utf8');
   const dispatcher = new Agent({ connect: { ...(ca !== undefined && { ca }), timeout: ANSWER_MS } });
   try {
     const signal = AbortSignal.timeout(ANSWER_MS);

@@ -40,7 +40,7 @@ describe('a grant', () => {
     ];
     expect([grants.repositoryEnd(here, NONE) > 0, grantsOf().repositoryEnd(here, token) > 0]).toEqual([true, true]);
     for (const other of others) {
-      expect([grants.repositoryEnd(other, token), grants.objectEnd(other, token, root)]).toEqual([0, 0]);
+      expect([grants.repositoryEnd(other, token), grants.manifestEnd(other, token, root)]).toEqual([0, 0]);
       expect([grants.sealed(other, token), grants.rootOf(other, token)]).toEqual([undefined, undefined]);
     }
   });
@@ -52,8 +52,8 @@ describe('a grant', () => {
     const { token, validForMs } = grants.sealed(here, NONE) ?? { token: NONE, validForMs: 0 };
     expect(validForMs).toBeGreaterThan(59_000);
     const replica = grantsOf();
-    expect([replica.repositoryEnd(here, token), replica.objectEnd(here, token, root)]).toEqual([end, end]);
-    expect([replica.objectEnd(here, token, child), replica.rootOf(here, token)]).toEqual([0, root]);
+    expect([replica.repositoryEnd(here, token), replica.manifestEnd(here, token, root)]).toEqual([end, end]);
+    expect([replica.manifestEnd(here, token, child), replica.rootOf(here, token)]).toEqual([0, root]);
     expect(replica.sealed(here, token)).toEqual({ token, validForMs: expect.closeTo(60_000, -3) });
   });
 
@@ -61,7 +61,7 @@ describe('a grant', () => {
     const claims = { ...here.place, caller: here.caller, digest: root, endsAtMs: inMs(60_000) };
     const sealed = [new Seal(Buffer.alloc(32, 4), 'grant'), new Seal(key, 'read')].map((seal) => seal.close(claims));
     for (const token of [...sealed, NONE, Buffer.alloc(10), Buffer.alloc(100)]) {
-      expect([grantsOf().repositoryEnd(here, token), grantsOf().objectEnd(here, token, root)]).toEqual([0, 0]);
+      expect([grantsOf().repositoryEnd(here, token), grantsOf().manifestEnd(here, token, root)]).toEqual([0, 0]);
     }
   });
 
@@ -70,23 +70,23 @@ describe('a grant', () => {
     grants.manifest(here, root, inMs(60_000));
     const token = grants.sealed(here, NONE)?.token ?? NONE;
     vi.useFakeTimers({ toFake: ['Date'], now: inMs(60_001) });
-    expect([grants.repositoryEnd(here, token), grants.objectEnd(here, token, root)]).toEqual([0, 0]);
+    expect([grants.repositoryEnd(here, token), grants.manifestEnd(here, token, root)]).toEqual([0, 0]);
     expect(grants.sealed(here, token)).toBeUndefined();
   });
 
-  test('of a single object allows nothing else of the repository', () => {
+  test('of a single blob allows nothing else of the repository', () => {
     const grants = grantsOf();
-    grants.object(here, child, inMs(60_000));
-    expect(grants.objectEnd(here, NONE, child)).toBeGreaterThan(0);
+    grants.blob(here, child, inMs(60_000));
+    expect(grants.blobEnd(here, child)).toBeGreaterThan(0);
     expect([grants.repositoryEnd(here, NONE), grants.sealed(here, NONE)]).toEqual([0, undefined]);
-    expect(grants.objectEnd(holder('bob'), NONE, child)).toBe(0);
+    expect([grants.blobEnd(holder('bob'), child), grants.manifestEnd(here, NONE, child)]).toEqual([0, 0]);
   });
 
   test('that has ended when it is given is none', () => {
     const grants = grantsOf();
     grants.manifest(here, root, inMs(0));
-    grants.object(here, child, inMs(-1));
-    expect([grants.repositoryEnd(here, NONE), grants.objectEnd(here, NONE, child)]).toEqual([0, 0]);
+    grants.blob(here, child, inMs(-1));
+    expect([grants.repositoryEnd(here, NONE), grants.blobEnd(here, child)]).toEqual([0, 0]);
   });
 
   test('is not made shorter by a later one that ends sooner', () => {
@@ -96,7 +96,7 @@ describe('a grant', () => {
     grants.manifest(here, child, inMs(1_000));
     expect(grants.repositoryEnd(here, NONE)).toBe(end);
     const token = grants.sealed(here, NONE)?.token ?? NONE;
-    expect(grantsOf().objectEnd(here, token, child)).toBe(0);
+    expect(grantsOf().manifestEnd(here, token, child)).toBe(0);
   });
 });
 
@@ -105,17 +105,25 @@ describe('what a proved manifest names', () => {
     const grants = grantsOf();
     grants.manifest(here, root, inMs(60_000));
     grants.inherit(here, NONE, root, [child]);
-    expect(grants.objectEnd(here, NONE, child)).toBe(grants.objectEnd(here, NONE, root));
+    expect(grants.manifestEnd(here, NONE, child)).toBe(grants.manifestEnd(here, NONE, root));
     expect([
-      grants.objectEnd(holder('bob'), NONE, child),
-      grants.objectEnd(holder('alice', 'org/other'), NONE, child),
+      grants.manifestEnd(holder('bob'), NONE, child),
+      grants.manifestEnd(holder('alice', 'org/other'), NONE, child),
     ]).toEqual([0, 0]);
+  });
+
+  test('is not proved as a blob, whatever it is', () => {
+    const grants = grantsOf();
+    grants.manifest(here, root, inMs(60_000));
+    grants.inherit(here, NONE, root, [child]);
+    const token = grants.sealed(here, NONE)?.token ?? NONE;
+    expect([grants.blobEnd(here, child), grants.blobEnd(here, root), token.length > 0]).toEqual([0, 0, true]);
   });
 
   test('is not proved when the manifest is not', () => {
     const grants = grantsOf();
     grants.inherit(here, NONE, root, [child]);
-    expect([grants.objectEnd(here, NONE, root), grants.objectEnd(here, NONE, child)]).toEqual([0, 0]);
+    expect([grants.manifestEnd(here, NONE, root), grants.manifestEnd(here, NONE, child)]).toEqual([0, 0]);
   });
 
   test('does not stay proved for longer by being used', () => {
@@ -129,6 +137,6 @@ describe('what a proved manifest names', () => {
     }
     vi.setSystemTime(now + 60_001);
     grants.inherit(here, NONE, root, [child]);
-    expect([grants.objectEnd(here, NONE, root), grants.objectEnd(here, NONE, child)]).toEqual([0, 0]);
+    expect([grants.manifestEnd(here, NONE, root), grants.manifestEnd(here, NONE, child)]).toEqual([0, 0]);
   });
 });

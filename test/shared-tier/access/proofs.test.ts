@@ -46,8 +46,9 @@ async function proofsOf(options: TierOptions = {}, originOptions: OriginOptions 
     head: (credential = ANONYMOUS, accept: string[] = []) => proofs.manifest(subject(credential), tag, accept),
     blob: (credential = ANONYMOUS, digest = layer) => proofs.blob(subject(credential), digest),
     end: (credential = ANONYMOUS, place = here) => grants.repositoryEnd({ caller: credential.key, place }, NONE),
-    objectEnd: (credential = ANONYMOUS, digest = manifest.digest) =>
-      grants.objectEnd({ caller: credential.key, place: here }, NONE, digest),
+    manifestEnd: (credential = ANONYMOUS) =>
+      grants.manifestEnd({ caller: credential.key, place: here }, NONE, manifest.digest),
+    blobEnd: (credential = ANONYMOUS) => grants.blobEnd({ caller: credential.key, place: here }, layer),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }
@@ -89,15 +90,15 @@ describe('a proof', () => {
   test('is of this caller, in this repository', async () => {
     await using it = await proofsOf({}, CLOSED);
     await it.head(alice);
-    expect([it.end(alice) > 0, it.objectEnd(alice) > 0]).toEqual([true, true]);
-    expect([it.end(bob), it.end(ANONYMOUS), it.end(alice, there), it.objectEnd(bob)]).toEqual([0, 0, 0, 0]);
-    expect(it.objectEnd(alice, it.layer)).toBe(0);
+    expect([it.end(alice) > 0, it.manifestEnd(alice) > 0]).toEqual([true, true]);
+    expect([it.end(bob), it.end(ANONYMOUS), it.end(alice, there), it.manifestEnd(bob)]).toEqual([0, 0, 0, 0]);
+    expect(it.blobEnd(alice)).toBe(0);
   });
 
   test('of a blob grants nothing else of the repository', async () => {
     await using it = await proofsOf();
     await it.blob();
-    expect([it.objectEnd(ANONYMOUS, it.layer) > 0, it.end()]).toEqual([true, 0]);
+    expect([it.blobEnd() > 0, it.end()]).toEqual([true, 0]);
   });
 
   test('is not remembered with a TTL of 0, and neither is a refusal or a token', async () => {
@@ -107,7 +108,7 @@ describe('a proof', () => {
       await failureOf(it.head());
       await failureOf(it.head(bob));
     }
-    expect([it.end(alice), it.objectEnd(alice)]).toEqual([0, 0]);
+    expect([it.end(alice), it.manifestEnd(alice)]).toEqual([0, 0]);
     expect(it.origin.count({ kind: 'token' })).toBe(6);
     expect(it.proved).toEqual(['yes', 'no', 'no', 'yes', 'no', 'no']);
   });
@@ -231,6 +232,6 @@ describe('a refusal', () => {
     it.origin.mood = { status };
     expect((await failureOf(it.head())).code).toBe('UNAVAILABLE');
     expect((await failureOf(it.blob())).code).toBe('UNAVAILABLE');
-    expect([it.end(), it.objectEnd(ANONYMOUS, it.layer)]).toEqual([0, 0]);
+    expect([it.end(), it.blobEnd()]).toEqual([0, 0]);
   });
 });

@@ -113,6 +113,7 @@ describe('a server that requires identity', () => {
         callback(null, {});
       },
       ResolveManifest: (_call, callback) => callback(null, {}),
+      List: (_call, callback) => callback(null, {}),
     };
     server.addService(loadServices().SharedTier.service, handlers);
     const { promise, resolve } = Promise.withResolvers<number>();

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { digestOf } from '../../../oci/digest.ts';
 import { startOrigin } from '../../support/origin.ts';
 import { APP, clientsOf, failureOf, httpServer, REGISTRY } from '../fixtures.ts';
 import { absent, ask, image, tag } from './questions.ts';
@@ -205,13 +206,50 @@ test('questions do not wait behind blobs', async () => {
   const blobs = Array.from({ length: 8 }, () =>
     failureOf(tier.registry().getBlob(APP, digest, undefined, { signal: gone.signal })),
   );
-  await origin.arrived({ kind: 'blob' }, 3);
+  await origin.arrived({ kind: 'blob' }, 2);
 
   await tier.registry().headManifest(APP, tag, ask);
 
   gone.abort();
   await Promise.all(blobs);
-  expect(origin.count({ kind: 'blob' })).toBe(3);
+  expect(origin.count({ kind: 'blob' })).toBe(2);
+});
+
+test('blobs of one repository leave a connection to those of another', async () => {
+  await using origin = await startOrigin();
+  const digest = await image(origin);
+  await origin.addBlob('org/small', Buffer.from('small'));
+  const small = digestOf(Buffer.from('small'));
+  await using tier = clientsOf({ [REGISTRY]: origin }, { entry: { maxConnections: 4 } });
+  origin.when({ repository: APP }, { stallHeaders: true });
+  const gone = new AbortController();
+  const blobs = Array.from({ length: 8 }, () =>
+    failureOf(tier.registry().getBlob(APP, digest, undefined, { signal: gone.signal })),
+  );
+  await origin.arrived({ repository: APP }, 2);
+
+  const body = await tier.registry().getBlob('org/small' as typeof APP, small, undefined, ask);
+  body.cancel();
+  expect([body.sizeBytes, origin.count({ kind: 'blob', repository: APP })]).toEqual([5, 2]);
+
+  gone.abort();
+  await Promise.all(blobs);
+});
+
+test('a first byte that is asked for as a proof does not wait behind blobs', async () => {
+  await using origin = await startOrigin();
+  const digest = await image(origin);
+  await using tier = clientsOf({ [REGISTRY]: origin }, { entry: { maxConnections: 2 } });
+  origin.when({ kind: 'blob', method: 'HEAD' }, { status: 401 });
+  origin.once({ stallHeaders: true }, { kind: 'blob', method: 'GET' });
+  const gone = new AbortController();
+  const blob = failureOf(tier.registry().getBlob(APP, digest, undefined, { signal: gone.signal }));
+  await origin.arrived({ kind: 'blob', method: 'GET' });
+
+  expect(await tier.registry().headBlob(APP, digest, ask)).toMatchObject({ sizeBytes: 5 });
+
+  gone.abort();
+  await blob;
 });
 
 test('a lost token exchange is no unhandled rejection', async () => {

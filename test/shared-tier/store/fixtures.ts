@@ -8,7 +8,7 @@ import { MIB, diskStore } from '../../content/fixtures.ts';
 import { s3Server } from '../../support/s3-server.ts';
 
 export interface ReplicaOptions extends Partial<
-  Pick<S3StoreOptions, 'partBytes' | 'capacityBytes' | 'saveEveryMs' | 'isPresigned'>
+  Pick<S3StoreOptions, 'partBytes' | 'capacityBytes' | 'saveEveryMs' | 'spoolPatienceMs' | 'isPresigned'>
 > {
   readonly spoolBytes?: number;
 }

@@ -18,7 +18,7 @@ async function uploadOf(options: Partial<UploadOptions> = {}) {
     bucket,
     key: KEY,
     sizeBytes: BYTES.length,
-    slots: new Slots(16),
+    slots: new Slots({ slots: 16 }),
     partBytes: MIB / 8,
     async *read({ start, end }) {
       reads.push([start, end]);

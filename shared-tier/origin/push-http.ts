@@ -1,0 +1,213 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { OciError } from '../../oci/error.ts';
+import { Slots } from '../slots.ts';
+import { challengeLines } from './challenge.ts';
+import { PrivateAddressError, assertDialable } from './dispatcher.ts';
+import type { OriginHttpOptions } from './origin-http.ts';
+import { OriginRefused } from './origin-refused.ts';
+import { isRelayable } from './realm.ts';
+import { type OriginResponse, discard } from './response.ts';
+import { OriginDown, RetryLater, isTransient } from './retry.ts';
+import { type Signature, Signer, type Unsigned } from './signer.ts';
+import { TokenEndpoint } from './token-endpoint.ts';
+
+/** On whose behalf something is changed, and for how long that may take. */
+export interface Pusher extends Omit<Unsigned, 'maxAgeMs'> {
+  readonly signal: AbortSignal;
+}
+
+/** A change, or a question that belongs to one. */
+export interface PushQuestion extends Pusher {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Small enough to be sent again. */
+  readonly body?: Uint8Array;
+}
+
+/** A body that can be sent once. */
+export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly lengthBytes: number | undefined;
+  /** Credentials that are refused are not replaced a second time. */
+  readonly isRepeated: boolean;
+}
+
+/** How long a registry may take to make one object of what it was sent: those above an object store copy it first. */
+const ANSWER_MS = 300_000;
+const PATIENCE_MS = 20_000;
+const MAX_REDIRECTS = 5;
+/** Those who wait for their turn to send a body. */
+const TURN_MS = 300_000;
+
+/** HTTP to one registry for changes: signed as the pusher's own client would do it. Answers are 2xx, or an OciError. */
+export class PushHttp {
+  readonly #options: OriginHttpOptions;
+  readonly #signer: Signer;
+  /** Bodies under way: clients may be slow, and pulls need connections as well. */
+  readonly #bodies: Slots;
+
+  constructor(options: OriginHttpOptions) {
+    this.#options = options;
+    const { origin } = options;
+    const endpoint = new TokenEndpoint(options);
+    this.#signer = new Signer(origin, (question) => endpoint.ask(question), 'pull,push');
+    this.#bodies = new Slots({ slots: Math.max(1, Math.floor(origin.maxConnections / 2)) });
+  }
+
+  /** Below `/v2/` of the registry. */
+  url(path: string): URL {
+    return new URL(`/v2/${path}`, this.#options.origin.endpoint);
+  }
+
+  /**
+   * @throws OciError UNAUTHORIZED with the registry's challenge; OriginRefused for every other no; UNAVAILABLE for what
+   *   is neither yes nor no
+   */
+  async ask(question: PushQuestion): Promise<OriginResponse> {
+    const deadline = performance.now() + (this.#options.patienceMs ?? PATIENCE_MS);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#authorized(question);
+      } catch (error) {
+        const later = this.#laterOf(error, question.signal);
+        const waitMs = later.waitMs(attempt);
+        // What was deleted is not there at the second try, and that would be told instead.
+        const isOver = waitMs === undefined || question.method === 'DELETE' || performance.now() + waitMs > deadline;
+        if (isOver) throw new OriginDown(later.cause);
+        await delay(waitMs, undefined, { signal: question.signal });
+      }
+    }
+  }
+
+  /** One try. @throws RetryLater when the same may be tried again from where the registry is; OciError as `ask` */
+  async stream(question: StreamedQuestion): Promise<OriginResponse> {
+    const { body, lengthBytes, isRepeated, headers, signal, url, repository } = question;
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(TURN_MS)]);
+    using push = await this.#bodies.take(repository, inTime);
+    using turn = await this.#options.turns.take(repository, inTime);
+    try {
+      void [push, turn]; // held until the answer is there
+      const unsigned = { ...question, maxAgeMs: Infinity };
+      const signature = this.#isRegistry(url) ? await this.#signer.prepared(unsigned) : undefined;
+      const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
+      const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
+      if (signature && response.statusCode === 401 && !isRepeated) {
+        await discard(response);
+        const bare = signature.token ? this.#signer.forget(unsigned, signature.token) : signature;
+        const better = await this.#signer.next(unsigned, bare, challengeLines(response));
+        if (better) throw new RetryLater('broken', new Error('the origin answered 401'));
+        return await this.#judge(question, response, signature);
+      }
+      return await this.#judge(question, response, signature);
+    } catch (error) {
+      throw this.#laterOf(error, signal);
+    }
+  }
+
+  /** @throws what cannot be tried again */
+  #laterOf(error: unknown, signal: AbortSignal): RetryLater {
+    signal.throwIfAborted();
+    if (error instanceof RetryLater) return error;
+    if (error instanceof PrivateAddressError) this.#options.refused(this.#options.origin.registry);
+    if (!isTransient(error)) throw OciError.from(error);
+    return new RetryLater('broken', error);
+  }
+
+  async #authorized(question: PushQuestion): Promise<OriginResponse> {
+    const unsigned = { ...question, maxAgeMs: Infinity };
+    if (!this.#isRegistry(question.url)) {
+      return await this.#judge(question, await this.#follow(question, undefined), undefined);
+    }
+    let signature = this.#signer.first(unsigned);
+    let response = await this.#follow(question, signature);
+    if (signature.token && [400, 401, 403].includes(response.statusCode)) {
+      const { token } = signature;
+      await discard(response);
+      signature = this.#signer.forget(unsigned, token);
+      response = await this.#follow(question, signature);
+    }
+    if (response.statusCode === 401) {
+      const next = await this.#signer.next(unsigned, signature, challengeLines(response));
+      if (next) {
+        await discard(response);
+        signature = next;
+        response = await this.#follow(question, signature);
+      }
+    }
+    return await this.#judge(question, response, signature);
+  }
+
+  async #follow(question: PushQuestion, signature: Signature | undefined): Promise<OriginResponse> {
+    let { url } = question;
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
+      const response = await this.#send(question, url, this.#isRegistry(url) ? signature : undefined, question.body);
+      const { location } = response.headers;
+      // The others would make a GET of it.
+      const isMoved = response.statusCode === 307 || response.statusCode === 308;
+      if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) return response;
+      await discard(response);
+      url = new URL(location, url);
+    }
+    throw new OciError('UNAVAILABLE', 'the origin redirects too often');
+  }
+
+  async #send(
+    { method, headers, signal }: Pick<PushQuestion, 'method' | 'headers' | 'signal'>,
+    url: URL,
+    signature: Signature | undefined,
+    body: Uint8Array | AsyncIterable<Uint8Array> | undefined,
+  ): Promise<OriginResponse> {
+    assertDialable(url, this.#options);
+    const { origin, bulk, control, observe } = this.#options;
+    const { authorization } = signature ?? {};
+    const isStream = body !== undefined && !(body instanceof Uint8Array);
+    try {
+      const response = await (isStream ? bulk : control).request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: { 'user-agent': 'circ', ...headers, ...(authorization && { authorization: authorization.header }) },
+        // Undici takes iterables of bytes, which its types do not say.
+        body: (body ?? null) as Uint8Array | null,
+        headersTimeout: ANSWER_MS,
+        signal,
+      });
+      observe({ origin, kind: 'push', method, status: response.statusCode });
+      return response;
+    } catch (error) {
+      if (!signal.aborted) observe({ origin, kind: 'push', method, status: 0 });
+      throw error;
+    }
+  }
+
+  async #judge(
+    { credential, repository, url }: Pick<PushQuestion, 'credential' | 'repository' | 'url'>,
+    response: OriginResponse,
+    signature: Signature | undefined,
+  ): Promise<OriginResponse> {
+    const { statusCode } = response;
+    if (statusCode >= 200 && statusCode < 300) return response;
+    const { origin } = this.#options;
+    if (RetryLater.isFor(response)) {
+      await discard(response);
+      throw RetryLater.fromAnswer(response, 'the origin');
+    }
+    if (statusCode === 401 && this.#isRegistry(url)) {
+      const isExchanged = signature?.authorization !== credential.authorization;
+      const challenge = isExchanged ? this.#signer.challengeOf(repository) : challengeLines(response);
+      if (challenge && isRelayable(origin, challenge)) {
+        await discard(response);
+        throw new OciError('UNAUTHORIZED', 'authentication is needed', { challenge, denied: true });
+      }
+    }
+    // A 401 without a challenge that may be passed on would make no sense to a client.
+    if (statusCode >= 400) throw await OriginRefused.read(response, statusCode === 401 ? 403 : statusCode);
+    await discard(response);
+    throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+  }
+
+  #isRegistry(url: URL): boolean {
+    return url.origin === this.#options.origin.endpoint.origin;
+  }
+}

@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http';
+import { MAX_MANIFEST_BYTES } from '../../oci/descriptor.ts';
+import { algorithmOf, digestOf } from '../../oci/digest.ts';
+import { OciError } from '../../oci/error.ts';
+import type { ManifestPut } from '../../oci/push-request.ts';
+import type { Addresses } from './addresses.ts';
+import type { PushAnswer } from './answer.ts';
+import { ClientBody } from './client-body.ts';
+import type { Shelf } from './shelf.ts';
+import type { Visit } from './uploads.ts';
+
+export interface ManifestPutsOptions {
+  readonly addresses: Addresses;
+  readonly shelf: Shelf;
+  /** See `ClientBody`. */
+  readonly patienceMs?: number | undefined;
+}
+
+/** Once all of it is here, a manifest is pushed to its end, whether its client waits for that or not. */
+const PUT_MS = 600_000;
+const NOTHING_KEPT = { keep: () => Promise.resolve(), kept: () => undefined };
+
+/** Puts a manifest to its origin, byte for byte. @throws OciError SIZE_INVALID, or what the origin says */
+export async function putManifest(
+  request: ManifestPut,
+  { client, pusher, raw }: Visit,
+  { addresses, shelf, patienceMs }: ManifestPutsOptions,
+): Promise<PushAnswer> {
+  const { reference, mediaType, tags } = request;
+  const content = await readSmall(request, raw, pusher.signal, patienceMs);
+  const signal = AbortSignal.timeout(PUT_MS);
+  const put = await client.pusher.putManifest(reference, { content, mediaType, tags }, { ...pusher, signal });
+
+  const named = reference.kind === 'digest' ? reference.digest : put.digest;
+  const digest = digestOf(content, named && algorithmOf(named));
+  const isRight = (named ?? digest) === digest && (put.digest ?? digest) === digest;
+  await shelf.manifest(request, isRight ? digest : undefined, content, mediaType ?? '');
+  const told = put.digest ?? digest;
+  return {
+    status: 201,
+    headers: {
+      location: addresses.manifest(request, told),
+      'docker-content-digest': told,
+      'oci-subject': put.subject,
+      'oci-tag': put.tags,
+    },
+  };
+}
+
+async function readSmall(
+  { lengthBytes = 0 }: ManifestPut,
+  raw: IncomingMessage,
+  signal: AbortSignal,
+  patienceMs: number | undefined,
+): Promise<Buffer> {
+  const tooLarge = new OciError('SIZE_INVALID', `a manifest has at most ${MAX_MANIFEST_BYTES} bytes`);
+  if (lengthBytes > MAX_MANIFEST_BYTES) throw tooLarge;
+  const body = new ClientBody(raw, 0, NOTHING_KEPT, signal, patienceMs);
+  const pieces: Uint8Array[] = [];
+  try {
+    for await (const piece of body.bytes(0)) {
+      if (body.position > MAX_MANIFEST_BYTES) throw tooLarge;
+      pieces.push(piece);
+    }
+  } finally {
+    await body.close();
+  }
+  signal.throwIfAborted();
+  return Buffer.concat(pieces);
+}
