@@ -112,9 +112,14 @@ export class Fetches implements AsyncDisposable {
 
   /** @throws OciError CORRUPT when this origin's bytes were found wrong a moment ago */
   assertTrusted(registry: Registry, digest: Digest): void {
-    if (this.#corrupt.has(keyOf(registry, digest))) {
+    if (!this.isTrusted(registry, digest)) {
       throw new OciError('CORRUPT', 'the origin sent other bytes than the digest says');
     }
+  }
+
+  /** Were this origin's bytes not found wrong a moment ago? */
+  isTrusted(registry: Registry, digest: Digest): boolean {
+    return !this.#corrupt.has(keyOf(registry, digest));
   }
 
   /**
