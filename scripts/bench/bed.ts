@@ -115,7 +115,7 @@ export class Bed implements AsyncDisposable {
   async s3(): Promise<VersityGateway> {
     const directory = join(this.directory, 's3');
     const gateway = this.#stack.use(await VersityGateway.start(directory, this.logFile('s3'), this.here));
-    this.#processes.set('s3', gateway.pid);
+    this.#processes.set('s3', gateway.daemon.pid);
     return gateway;
   }
 

@@ -14,6 +14,7 @@ import { cold, coldSlowConnections, coldThinLink } from './cold.ts';
 import { containerdPull } from './containerd-pull.ts';
 import { firstByte } from './first-byte.ts';
 import { herd } from './herd.ts';
+import { herdReplicas } from './herd-replicas.ts';
 import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
@@ -37,6 +38,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'cold-slow-connections': coldSlowConnections,
   'first-byte': firstByte,
   herd,
+  'herd-replicas': herdReplicas,
   push,
   'push-thin-link': pushThinLink,
   'push-at-once': pushAtOnce,
