@@ -14,7 +14,9 @@ export interface Names extends Disposable {
 type Callback = (error: Error | null, address?: string | LookupAddress[], family?: number) => void;
 
 /**
- * Answers `dns.lookup` for these names, as a server in an attacker's hand would; other names are looked up as ever:
+ * Answers `dns.lookup` for these names, as a server in an attacker's hand would. That is the seam, because what it gives is
+ * what is judged and dialled; a server of the test's own could not be asked: look-ups are the C library's, which reads
+ * the machine's resolv.conf, and `dns.setServers` does not change them. Other names are looked up as ever:
  * `using names = answerNames({ 'rebind.test': [['127.0.0.1']] })`.
  */
 export function answerNames(answers: Answers): Names {
