@@ -28,7 +28,7 @@ export interface DiskSpoolOptions {
 /** Room is taken in steps that grow with the content. */
 const MIN_STEP_BYTES = 256 * 1024;
 const MAX_STEP_BYTES = 64 * 1024 * 1024;
-const HASH_EVERY_BYTES = 1024 * 1024;
+const HASH_EVERY_BYTES = 4 * 1024 * 1024;
 /** What nearly everybody uses; for other digests the file is read once more. */
 const USUAL: Algorithm = 'sha256';
 
@@ -64,9 +64,9 @@ export class DiskSpool implements Spool {
     return this.#sizeBytes;
   }
 
-  async append(piece: Uint8Array): Promise<void> {
+  async append(pieces: readonly Uint8Array[]): Promise<void> {
     await this.#alone(async () => {
-      const end = this.#sizeBytes + piece.length;
+      const end = pieces.reduce((sum, { length }) => sum + length, this.#sizeBytes);
       if (end > this.#reservedBytes) {
         const step = Math.min(Math.max(MIN_STEP_BYTES, this.#sizeBytes), MAX_STEP_BYTES);
         const bytes = Math.max(end - this.#reservedBytes, step);
@@ -74,7 +74,7 @@ export class DiskSpool implements Spool {
         this.#reservedBytes += bytes;
       }
       try {
-        await writeAll(this.#file, this.#sizeBytes, [piece]);
+        await writeAll(this.#file, this.#sizeBytes, pieces);
       } catch (cause) {
         throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
       }

@@ -10,8 +10,8 @@ export interface Spool extends AsyncDisposable {
   /** What it holds now. */
   readonly sizeBytes: number;
 
-  /** Writes the piece at the end. @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written */
-  append(piece: Uint8Array): Promise<void>;
+  /** Writes the pieces at the end. @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written */
+  append(pieces: readonly Uint8Array[]): Promise<void>;
 
   /** Forgets what lies behind this position. */
   truncate(sizeBytes: number): void;

@@ -208,7 +208,7 @@ export class Images {
 
   /** What the origin says of the reference; when it is down, what could be read without credentials a short while ago. */
   async #resolve(visit: Visit, reference: Reference, accept: readonly string[]): Promise<ManifestHead> {
-    const last = visit.isPublic ? await this.#last(visit, reference, accept) : undefined;
+    const last = (await visit.isPublic()) ? await this.#last(visit, reference, accept) : undefined;
     try {
       return await visit.proveManifest(reference, accept, last !== undefined);
     } catch (error) {
@@ -234,7 +234,7 @@ export class Images {
   async #prove(visit: Visit, digest: Digest): Promise<Proof & { readonly sizeBytes: number }> {
     const { place } = visit;
     const { records } = this.#options;
-    const isPublic = visit.isPublic && (await this.#holdings.isHeld(place, digest));
+    const isPublic = (await visit.isPublic()) && (await this.#holdings.isHeld(place, digest));
     const last = isPublic ? await this.#holdings.stat(place, digest) : undefined;
     let sizeBytes: number;
     try {

@@ -95,6 +95,7 @@ export class Bed implements AsyncDisposable {
     const network = stack.use(await Network.create());
     const far = await network.attach('origin');
     await network.limitUplink(far, linkMegabits);
+    await network.limitDownlink(far, linkMegabits);
     return new Bed({ here: network.hub, far, directory, logs }, options, stack.move());
   }
 

@@ -61,9 +61,9 @@ async function pull(
   { image, what }: { image: string; what: string },
   { say }: Pick<BenchOptions, 'say'>,
 ): Promise<HerdResult> {
-  const { origin } = lab.site;
+  const { registry } = lab.origin;
   const programs = new Map([
-    ['origin', origin.daemon.pid],
+    ['origin', registry.daemon.pid],
     ['bucket', lab.gateway.daemon.pid],
     ['kube-apiserver', lab.leases.kube.server.pid],
     ...(tier?.replicas ?? []).map(({ namespace, daemon }) => [namespace.name, daemon.pid] as const),

@@ -19,7 +19,7 @@ import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
-import { push } from './push.ts';
+import { push, pushAtOnce, pushThinLink } from './push.ts';
 import { relay } from './relay.ts';
 import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
@@ -39,6 +39,8 @@ const benches: Readonly<Record<string, Bench>> = {
   herd,
   'herd-replicas': herdReplicas,
   push,
+  'push-thin-link': pushThinLink,
+  'push-at-once': pushAtOnce,
   memory,
   s3,
 };

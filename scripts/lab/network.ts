@@ -104,6 +104,12 @@ export class Network implements AsyncDisposable {
     await leaf.run(['tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', ...bucket]);
   }
 
+  /** Limits what can be sent to `leaf`, in Mbit/s. */
+  async limitDownlink({ name }: Namespace, megabits: number): Promise<void> {
+    const bucket = ['tbf', 'rate', `${megabits}mbit`, 'burst', '512kb', 'latency', '50ms'];
+    await this.hub.run(['tc', 'qdisc', 'replace', 'dev', `to-${name}`, 'root', ...bucket]);
+  }
+
   /** Limits what `leaf` can send to each of the receivers, in Mbit/s, as if each had a link of its own. */
   async limitLinks(leaf: Namespace, receivers: readonly Namespace[], megabits: number): Promise<void> {
     const tc = async (...args: readonly string[]): Promise<void> => void (await leaf.run(['tc', ...args]));

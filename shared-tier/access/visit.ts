@@ -76,8 +76,8 @@ export class Visit {
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */
-  get isPublic(): boolean {
-    return this.#options.publicPlaces.has(this.place);
+  async isPublic(): Promise<boolean> {
+    return await this.#options.publicPlaces.has(this.place);
   }
 
   /** What the tag meant when an anonymous caller last asked. */

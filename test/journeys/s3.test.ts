@@ -38,7 +38,8 @@ async function houseOnBucket(options: { tier?: Record<string, string>; agent?: R
       await house.restartAgent(); // it would look again only after a few seconds
     },
     blobs: () => server.bucket.keys().filter((key) => BLOBS.test(key)),
-    settled: () => expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight')).toBe(0),
+    settled: () =>
+      expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight'), { timeout: 10_000 }).toBe(0),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

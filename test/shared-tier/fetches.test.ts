@@ -1,9 +1,10 @@
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
+import { openFilesIn } from '../support/open-files.ts';
 import type { Moods } from '../support/origin-moods.ts';
 import { startOrigin } from '../support/origin.ts';
 import {
@@ -36,13 +37,6 @@ async function fetchesOf(mood: Moods = {}, options: TierOptions = {}) {
     start: () => tier.fetches.start(tier.client(), rightsAt(here), digest),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
-}
-
-/** Files of a directory that this process has open. */
-async function openFilesIn(directory: string): Promise<string[]> {
-  const fds = await readdir('/proc/self/fd');
-  const paths = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
-  return paths.filter((path) => path.startsWith(directory));
 }
 
 describe('a fetch', () => {
