@@ -75,11 +75,14 @@ export interface Lab extends AsyncDisposable {
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
   await using stack = new AsyncDisposableStack();
   const { registries = [], isOriginEmpty = false, htpasswd, tierEnv = {}, agentEnv = {} } = options;
-  const content = isOriginEmpty ? {} : { storage: async () => await ensureImages() };
-  const site = stack.use(
-    await Site.start({ name: 'lab', registries, ...content, ...(htpasswd !== undefined && { htpasswd }) }),
-  );
-  const { network, originNode, origin, directory, logs } = site;
+  const content = isOriginEmpty ? {} : { storage: await ensureImages() };
+  const site = stack.use(await Site.start('lab'));
+  const { network, directory, logs } = site;
+  const { namespace: originNode, registry: origin } = await site.origin({
+    registries,
+    ...content,
+    ...(htpasswd !== undefined && { htpasswd }),
+  });
   const node = await network.attach('node');
   const startOurTier = async (logName: string): Promise<Program> =>
     await site.tier({ namespace: network.hub, name: 'tier', logName, env: tierEnv });
