@@ -51,13 +51,6 @@ export class RetryLater extends Error {
   get isBroken(): boolean {
     return this.#reason === 'broken';
   }
-
-  /** For those that stand in no queue: until the next try; undefined when it is worth none. What is broken gets one. */
-  waitMs(attempt: number): number | undefined {
-    if (this.isBroken && attempt > 1) return undefined;
-    const backoffMs = this.isBroken ? 100 : 250 * 2 ** (attempt - 1);
-    return Math.max(this.afterMs, backoffMs) * (1 + Math.random() / 4);
-  }
 }
 
 /** The connection failed; whether the registry would say yes or no is not known. */
