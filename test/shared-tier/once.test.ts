@@ -31,6 +31,12 @@ async function received(replica: TierReplica, atLeast: number): Promise<void> {
   });
 }
 
+/** Waits until a replica can serve so many bytes, wherever it has them from. */
+async function served(replica: TierReplica, atLeast: number): Promise<void> {
+  await using content = await (await opened(replica)).follow();
+  await bytesOf(content, 0, atLeast);
+}
+
 /** Bodies of GETs that the origin has sent for the blob. */
 function gets({ origin }: Cluster) {
   return origin.requests.filter(({ method }) => method === 'GET');
@@ -73,7 +79,7 @@ describe('replicas that want the same', () => {
     await received(them.replica(0), MIB);
     const reading = read(them.replica(1));
     await vi.waitFor(() => expect(them.replica(1).followed).toEqual(['replica-0']));
-    await received(them.replica(0), 3 * MIB);
+    await served(them.replica(1), 3 * MIB);
     them.origin.calm();
     await them.replica(0).fetches[Symbol.asyncDispose]();
     expect((await reading).equals(bytes)).toBe(true);
@@ -89,7 +95,7 @@ describe('replicas that want the same', () => {
     await received(them.replica(0), MIB);
     const readings = [read(them.replica(1)), read(them.replica(2))];
     await vi.waitFor(() => expect(them.replicas.flatMap(({ followed }) => followed)).toHaveLength(2));
-    await received(them.replica(0), 3 * MIB);
+    await Promise.all([served(them.replica(1), 3 * MIB), served(them.replica(2), 3 * MIB)]);
     them.origin.calm();
     await them.replica(0).kill();
     for (const each of await Promise.all(readings)) expect(each.equals(bytes)).toBe(true);
