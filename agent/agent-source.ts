@@ -6,8 +6,8 @@ import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
 import type { Reference, Registry } from '../oci/reference.ts';
-import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
-import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
+import type { BlobRequest, ListRequest, ManifestRequest } from '../oci/request.ts';
+import type { BlobAnswer, ListAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
 import type { Admission } from './admission.ts';
 import type { Fills } from './fills.ts';
 import type { Caller, Grants } from './grants.ts';
@@ -110,6 +110,10 @@ export class AgentSource implements OciSource {
       chunks: () => chunks,
       [Symbol.asyncDispose]: async () => chunks[Symbol.dispose](),
     };
+  }
+
+  async list({ registry, repository, authorization, form, subject, query }: ListRequest): Promise<ListAnswer> {
+    return await this.#options.tier.list({ registry, repository, authorization, form }, { subject, query });
   }
 
   #readerOf({ registry, repository, authorization, form }: Caller): Reader {

@@ -4,7 +4,8 @@ import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
 import { Addresses, type Lookup, systemLookup } from './addresses.ts';
 import { rankFor } from './rendezvous.ts';
-import { type ReadPeer, Replica, type ReplicaState } from './replica.ts';
+import type { ReadPeer } from '../service/range-read.ts';
+import { Replica, type ReplicaState } from './replica.ts';
 import { TierClient, type TierQuestions } from './tier-client.ts';
 
 /** What happens to the replicas, for metrics and log. */
@@ -65,9 +66,16 @@ export class Replicas implements TierQuestions, Disposable {
   };
 
   readonly openBlob: TierClient['openBlob'] = async (place, digest, ...question) => {
-    const { answer, replica } = await this.#ask(digest, (client) => client.openBlob(place, digest, ...question));
+    const ask = (client: TierClient) => client.openBlob(place, digest, ...question);
+    const { answer, replica } = await this.#ask(digest, ask, ({ isPassedThrough }) => !isPassedThrough);
     const { readUrl } = answer;
     if (readUrl) this.#peers.set(readUrl, this.#replicas.get(hostIn(readUrl)) ?? replica);
+    return answer;
+  };
+
+  readonly list: TierClient['list'] = async (place, ...question) => {
+    const key = `${place.registry}/${place.repository}`;
+    const { answer } = await this.#ask(key, (client) => client.list(place, ...question));
     return answer;
   };
 
@@ -87,30 +95,48 @@ export class Replicas implements TierQuestions, Disposable {
     this.#replicas.clear();
   }
 
-  async #ask<Answer>(key: string, question: (client: TierClient) => Promise<Answer>) {
+  /** @param isFinal else another replica may have a better answer, and the first one is kept for when none has */
+  async #ask<Answer>(
+    key: string,
+    question: (client: TierClient) => Promise<Answer>,
+    isFinal = (_answer: Answer): boolean => true,
+  ): Promise<{ replica: Replica; answer: Answer }> {
     const looking = this.#addresses.refresh(this.#retryMs);
     if (this.#replicas.size === 0) await Promise.race([looking, sleep(FIRST_LOOKUP_MS, undefined, { ref: false })]);
     // It ends: a connection is asked once, and a replica makes a new one at most every few seconds.
+    let kept: { replica: Replica; answer: Answer } | undefined;
     for (const asked = new Set<TierClient>(); ;) {
-      const { replica, client } = await this.#choose(key, asked);
+      const next = this.#preferred(key, asked);
+      if (!next && kept) return kept;
+      const { replica, client } = next ?? (await this.#choose(key, asked));
       if (asked.size > 0) this.#options.events.failedOver('question');
       asked.add(client);
       try {
-        return { replica, answer: await replica.ask(client, question) };
+        const answer = await replica.ask(client, question);
+        if (isFinal(answer)) return { replica, answer };
+        kept ??= { replica, answer };
       } catch (error) {
+        if (kept) return kept;
         if (!isUnanswered(error)) throw error;
         await nextTurn(); // the health stream has broken with it, and the replica knows by then
       }
     }
   }
 
-  /** The replica that is preferred for the key, of those that are well. */
+  /** Of those that are well and have not been asked, the one that is preferred for the key. */
+  #preferred(key: string, asked: ReadonlySet<TierClient>): { replica: Replica; client: TierClient } | undefined {
+    for (const replica of rankFor(key, this.#in('healthy'), ({ address }) => address.host)) {
+      const client = replica.connection;
+      if (client && !asked.has(client)) return { replica, client };
+    }
+    return undefined;
+  }
+
+  /** The same, waiting for those that may be well in a moment. */
   async #choose(key: string, asked: ReadonlySet<TierClient>): Promise<{ replica: Replica; client: TierClient }> {
     for (;;) {
-      for (const replica of rankFor(key, this.#in('healthy'), ({ address }) => address.host)) {
-        const client = replica.connection;
-        if (client && !asked.has(client)) return { replica, client };
-      }
+      const preferred = this.#preferred(key, asked);
+      if (preferred) return preferred;
       const connecting = this.#in('connecting');
       if (connecting.length === 0) throw new OciError('UNAVAILABLE', 'no replica of the shared tier can be asked now');
       await Promise.race(connecting.map((replica) => replica.settled));

@@ -5,11 +5,13 @@ import { OciError } from '../oci/error.ts';
 import { type Reference, formatReference } from '../oci/reference.ts';
 import type { Descriptor__Output } from '../proto/generated/circ/v1/Descriptor.ts';
 import type { Grant__Output } from '../proto/generated/circ/v1/Grant.ts';
+import type { ListResponse__Output } from '../proto/generated/circ/v1/ListResponse.ts';
 import type { OpenBlobResponse__Output } from '../proto/generated/circ/v1/OpenBlobResponse.ts';
 import type { ResolveManifestResponse__Output } from '../proto/generated/circ/v1/ResolveManifestResponse.ts';
 import type { SharedTierClient } from '../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../proto/load.ts';
 import { connectionClosed, fromGrpcError } from '../proto/status.ts';
+import type { ListAnswer } from '../service/oci-source.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Caller, Grant } from './grants.ts';
 import { NO_CREDENTIALS, type TierCredentials } from './tier-credentials.ts';
@@ -27,11 +29,13 @@ export interface TierBlob {
   readonly sizeBytes: number;
   readonly readUrl: URL | undefined;
   readonly fromOrigin: boolean;
+  /** The replica that was asked has no room for it, and reads it from the origin for each who asks. */
+  readonly isPassedThrough: boolean;
   readonly grant: Grant | undefined;
 }
 
 /** containerd gets its answer's headers within 25 s; this leaves time for the read that follows. */
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 23_500;
 const CHECK_MS = 2_000;
 const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 
@@ -44,7 +48,7 @@ export interface TierClientOptions {
 }
 
 /** What can be asked of the shared tier. Every question throws what the tier threw, or UNAVAILABLE when it is away. */
-export type TierQuestions = Pick<TierClient, 'resolveManifest' | 'openBlob'>;
+export type TierQuestions = Pick<TierClient, 'resolveManifest' | 'openBlob' | 'list'>;
 
 /** The connection to one replica of the shared tier. Disposing it ends what was asked through it, as UNAVAILABLE. */
 export class TierClient implements Disposable {
@@ -125,13 +129,27 @@ export class TierClient implements Disposable {
     const answer = await this.#ask<OpenBlobResponse__Output>((metadata, options, callback) =>
       this.#client.openBlob(request, metadata, options, callback),
     );
-    const { size, readUrl, fromOrigin } = answer;
+    const { size, readUrl, fromOrigin, passedThrough: isPassedThrough } = answer;
     return {
       sizeBytes: size,
       readUrl: URL.canParse(readUrl) ? new URL(readUrl) : undefined,
       fromOrigin,
+      isPassedThrough,
       grant: grantFromWire(answer.grant, askedAtMs),
     };
+  }
+
+  /** @param subject whose referrers; undefined: the tags */
+  async list(
+    caller: Caller,
+    { subject, query }: { subject: Digest | undefined; query: URLSearchParams },
+  ): Promise<ListAnswer> {
+    const request = { ...toWire(caller), subject: subject ?? '', query: query.toString() };
+    const answer = await this.#ask<ListResponse__Output>((metadata, options, callback) =>
+      this.#client.list(request, metadata, options, callback),
+    );
+    const { content, next, filtersApplied } = answer;
+    return { content, next: next || undefined, filters: filtersApplied || undefined };
   }
 
   [Symbol.dispose](): void {

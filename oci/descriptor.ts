@@ -14,10 +14,8 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Most objects one manifest may name; more is not an image that anybody built. */
 const MAX_LINKS = 10_000;
 
-const INDEX_TYPES = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-];
+export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+const INDEX_TYPES = [OCI_INDEX, 'application/vnd.docker.distribution.manifest.list.v2+json'];
 const IMAGE_TYPES = [
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
@@ -30,6 +28,11 @@ export const MANIFEST_MEDIA_TYPES: readonly string[] = [...INDEX_TYPES, ...IMAGE
 /** Schema 1 is no longer pulled by anything that circ serves, so it is not a manifest here. */
 export function isManifestMediaType(mediaType: string): boolean {
   return MANIFEST_MEDIA_TYPES.includes(mediaType);
+}
+
+/** Does who sent this Accept list take this media type? One that sent none takes all. */
+export function accepts(accept: readonly string[], mediaType: string): boolean {
+  return accept.length === 0 || [mediaType, '*/*', 'application/*'].some((each) => accept.includes(each));
 }
 
 /** What a manifest names: its children (manifests) and its blobs (config and layers). */

@@ -5,6 +5,7 @@ import { type Reference, type Registry, type Repository, parseReference } from '
 import {
   type RawRequest,
   type RegistryNames,
+  type SpelledTarget,
   type Target,
   authorizationsOf,
   decodePath,
@@ -12,12 +13,6 @@ import {
   parseTarget,
   split,
 } from './request.ts';
-
-/** The repository that a request is about, and how its client spells it: addresses told to it are spelled alike. */
-export interface SpelledTarget extends Target {
-  /** The name in the path. */
-  readonly name: string;
-}
 
 /** A body as its headers announce it. */
 export interface Body {
@@ -65,23 +60,13 @@ export interface Deletion extends SpelledTarget {
   readonly reference: Reference;
 }
 
-/** What the origin is asked for each time, because nothing of it is kept: tags, and what refers to a manifest. */
-export interface ListRequest extends SpelledTarget {
-  readonly kind: 'list';
-  /** Whose referrers; undefined: the tags. */
-  readonly subject: Digest | undefined;
-  /** Of the client, without `ns`. */
-  readonly query: URLSearchParams;
-}
-
 /** What the shared tier takes besides the reads of `OciRequest`. */
-export type PushRequest = UploadStart | UploadRequest | ManifestPut | Deletion | ListRequest;
+export type PushRequest = UploadStart | UploadRequest | ManifestPut | Deletion;
 
 const NAME = '^/v2/(?<name>.+)';
 const UPLOADS = new RegExp(`${NAME}/blobs/uploads/?$`);
 const UPLOAD = new RegExp(`${NAME}/blobs/uploads/(?<id>[^/]+)$`);
 const CONTENT = new RegExp(`${NAME}/(?<what>manifests|blobs)/(?<reference>[^/]+)$`);
-const LIST = new RegExp(`${NAME}/(?:tags/(?<tags>list)|referrers/(?<digest>[^/]+))$`);
 
 /** Where the state of an upload is in its address. */
 export const STATE_PARAMETER = '_state';
@@ -90,7 +75,7 @@ export const STATE_PARAMETER = '_state';
 const MAX_TAGS = 32;
 
 /**
- * Parses what changes a repository, and its lists
+ * Parses what changes a repository
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
  *
  * @returns undefined for everything else
@@ -121,12 +106,6 @@ export function parsePushRequest(raw: RawRequest, names: RegistryNames): PushReq
     const state = only(query, STATE_PARAMETER) ?? '';
     const range = parsePart(header(raw, 'content-range'), body);
     return { kind: 'upload', name: upload['name'] ?? '', authorization, action, state, range, digest, ...body };
-  }
-  const list = LIST.exec(path)?.groups;
-  if (list && (method === 'GET' || method === 'HEAD')) {
-    const subject = list['digest'] === undefined ? undefined : parseDigest(list['digest']);
-    const passed = new URLSearchParams([...query].filter(([name]) => name !== 'ns'));
-    return { kind: 'list', ...target(list['name'] ?? ''), subject, query: passed };
   }
   const { name = '', what, reference: text = '' } = CONTENT.exec(path)?.groups ?? {};
   if (what === 'manifests' && method === 'PUT') {

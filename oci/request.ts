@@ -27,6 +27,12 @@ export interface Target extends Asker {
   readonly repository: Repository;
 }
 
+/** A target, and how its client spells it: addresses told to it are spelled alike. */
+export interface SpelledTarget extends Target {
+  /** The name in the path. */
+  readonly name: string;
+}
+
 export interface ManifestRequest extends Target {
   readonly kind: 'manifest';
   readonly reference: Reference;
@@ -43,8 +49,17 @@ export interface BlobRequest extends Target {
   readonly range: RangeRequest | undefined;
 }
 
+/** Tags, or what refers to a manifest: only the registry knows at this moment. */
+export interface ListRequest extends SpelledTarget {
+  readonly kind: 'list';
+  /** Whose referrers; undefined: the tags. */
+  readonly subject: Digest | undefined;
+  /** Of the client, without `ns`. */
+  readonly query: URLSearchParams;
+}
+
 /** A read of the OCI distribution API, parsed once at the door. */
-export type OciRequest = { readonly kind: 'ping' } | ManifestRequest | BlobRequest;
+export type OciRequest = { readonly kind: 'ping' } | ManifestRequest | BlobRequest | ListRequest;
 
 /** The raw request, as Node's HTTP server has it. */
 export interface RawRequest {
@@ -64,6 +79,9 @@ export interface RegistryNames {
 
 const MAX_PATH = 1024;
 
+const CONTENT = /^\/v2\/(?<name>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/;
+const LIST = /^\/v2\/(?<name>.+)\/(?:tags\/list|referrers\/(?<subject>[^/]+))$/;
+
 /**
  * Parses method, path, query and the headers that matter
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints, and "Registry Proxying" for `ns`).
@@ -78,13 +96,19 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
   const path = decodePath(rawPath);
   if (path === '/v2' || path === '/v2/') return { kind: 'ping' };
 
-  const endpoint = /^\/v2\/(?<name>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/.exec(path)?.groups;
+  const endpoint = (CONTENT.exec(path) ?? LIST.exec(path))?.groups;
   if (!endpoint) throw new OciError('ENDPOINT_UNKNOWN', 'there is no such endpoint');
   const authorization = Authorization.parse(authorizationsOf(raw));
-  const target = { ...parseTarget(endpoint['name'] ?? '', query, names), authorization };
+  const { name = '', kind, subject } = endpoint;
+  const target = { ...parseTarget(name, query, names), authorization };
+  if (kind === undefined) {
+    const passed = new URLSearchParams([...new URLSearchParams(query)].filter(([key]) => key !== 'ns'));
+    const whose = subject === undefined ? undefined : parseDigest(subject);
+    return { kind: 'list', ...target, name, subject: whose, query: passed };
+  }
   const reference = endpoint['reference'] ?? '';
   const range = parseRange(header(raw, 'range'));
-  if (endpoint['kind'] === 'blobs') return { kind: 'blob', ...target, digest: parseDigest(reference), range };
+  if (kind === 'blobs') return { kind: 'blob', ...target, digest: parseDigest(reference), range };
   return {
     kind: 'manifest',
     ...target,
@@ -111,6 +135,16 @@ export function parseTarget(name: string, query: string, names: RegistryNames): 
     return { registry, repository: parseRepository(rest, registry), form: 'path' };
   }
   return { registry: names.default, repository: parseRepository(name, names.default), form: 'default' };
+}
+
+/** The path and query of an address below a repository, spelled as its client spells it: what `parseTarget` undoes. */
+export function spell(
+  { name, form, registry }: Pick<SpelledTarget, 'name' | 'form' | 'registry'>,
+  path: string,
+  query = new URLSearchParams(),
+): string {
+  const all = new URLSearchParams([...query, ...(form === 'ns' ? [['ns', registry]] : [])]);
+  return `/v2/${name}/${path}${all.size > 0 ? `?${all.toString()}` : ''}`;
 }
 
 /** Decodes once. What still could mean two things to two programs (encoded slashes, dots, controls) is refused. */

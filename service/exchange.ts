@@ -5,7 +5,7 @@ import type { Outcome } from './oci-source.ts';
 
 /** A request of an endpoint that only one program has, as log and metrics tell it. */
 export interface OtherRequest {
-  readonly kind: 'upload-start' | 'upload' | 'manifest-put' | 'delete' | 'list';
+  readonly kind: 'upload-start' | 'upload' | 'manifest-put' | 'delete';
   readonly registry: string;
   readonly repository: string;
   readonly reference: string;
@@ -91,7 +91,8 @@ export class Exchange {
   }
 }
 
-function outcomeOf({ code, denied }: OciError): Outcome {
+/** What became of a request that failed. */
+export function outcomeOf({ code, denied }: OciError): Outcome {
   if (denied || code === 'UNAUTHORIZED' || code === 'MANIFEST_UNKNOWN' || code === 'BLOB_UNKNOWN') return 'denied';
   return code === 'UNAVAILABLE' || code === 'CORRUPT' ? 'unavailable' : 'error';
 }

@@ -9,6 +9,7 @@ export function inTime(source: OciSource, limitMs = ANSWER_MS): OciSource {
   return {
     manifest: (request, options) => within(limitMs, source.manifest(request, options)),
     statBlob: (request, options) => within(limitMs, source.statBlob(request, options)),
+    list: (request) => within(limitMs, source.list(request)),
     openBlob: async (request, options) => {
       const answer = source.openBlob(request, options);
       try {

@@ -1,8 +1,16 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { OCI_INDEX } from '../oci/descriptor.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, resolveRange } from '../oci/range.ts';
-import { type BlobRequest, type ManifestRequest, type RegistryNames, parseRequest } from '../oci/request.ts';
+import {
+  type BlobRequest,
+  type ListRequest,
+  type ManifestRequest,
+  type RegistryNames,
+  parseRequest,
+  spell,
+} from '../oci/request.ts';
 import { Exchange, type RequestReport } from './exchange.ts';
 import { inTime } from './in-time.ts';
 import type { OciSource } from './oci-source.ts';
@@ -17,6 +25,8 @@ export interface OciServerOptions {
    * only then. Absent: always 200, because the Docker daemon gives up a mirror that challenges there.
    */
   readonly challenge?: string;
+  /** Where clients reach the program, if relative addresses would lead them elsewhere. */
+  readonly publicUrl?: URL | undefined;
   /** Answers requests of endpoints that only this program has; false: it was none of those, and the server's own turn. */
   readonly further?: (raw: IncomingMessage, exchange: Exchange) => Promise<boolean>;
   /** https instead of http. */
@@ -34,10 +44,11 @@ const LINGER_MS = 5_000;
 
 /** The read side of the distribution API over a source, and what a program has besides. */
 export function createOciServer(options: OciServerOptions): FastifyInstance {
-  const { source: slow, names, challenge, further, tls, report } = options;
+  const { source: slow, names, challenge, publicUrl, further, tls, report } = options;
   // Bodies may take any time; how slow they may be is for who reads them to say.
   const requestMs = further ? 0 : REQUEST_MS;
   const source = inTime(slow);
+  const base = publicUrl?.href.replace(/\/$/, '') ?? '';
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -81,6 +92,9 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
         case 'blob':
           await serveBlob(exchange, request);
           break;
+        case 'list':
+          await serveList(exchange, request);
+          break;
       }
     } catch (reason) {
       exchange.fail(OciError.from(reason));
@@ -117,6 +131,21 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
       { ...headers, ...(range && { 'content-range': formatContentRange(range, content.length) }) },
       body,
     );
+  };
+
+  const serveList = async (exchange: Exchange, request: ListRequest): Promise<void> => {
+    const { content, next, filters } = await source.list(request);
+    exchange.outcome = 'origin';
+    const { subject, registry } = request;
+    const path = subject === undefined ? 'tags/list' : `referrers/${subject}`;
+    const headers = {
+      'content-type': subject === undefined ? 'application/json' : OCI_INDEX,
+      'oci-namespace': registry,
+      ...(next !== undefined && { link: `<${base}${spell(request, path, new URLSearchParams(next))}>; rel="next"` }),
+      ...(filters !== undefined && { 'oci-filters-applied': filters }),
+    };
+    if (exchange.isHead) exchange.send(200, { ...headers, 'content-length': content.length });
+    else exchange.send(200, headers, content);
   };
 
   const serveBlob = async (exchange: Exchange, request: BlobRequest): Promise<void> => {

@@ -1,7 +1,7 @@
 import type { Chunks } from '../content/chunk.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { BlobRequest, ManifestRequest } from '../oci/request.ts';
+import type { BlobRequest, ListRequest, ManifestRequest } from '../oci/request.ts';
 
 /** Where the bytes of an answer came from. */
 export type Origin = 'node-hit' | 'tier-hit' | 'origin';
@@ -25,6 +25,16 @@ export interface BlobAnswer extends AsyncDisposable {
   chunks(range: ByteRange, options: { signal: AbortSignal }): Chunks;
 }
 
+/** One part of a list, as the registry has it now. */
+export interface ListAnswer {
+  /** JSON. */
+  readonly content: Uint8Array;
+  /** Query of the request for the next part; undefined: this is the last. */
+  readonly next: string | undefined;
+  /** `OCI-Filters-Applied` of the registry. */
+  readonly filters: string | undefined;
+}
+
 /**
  * What answers the reads of the distribution API; the agent and the shared tier both are one. Every method throws an
  * OciError, and settles within 25 s.
@@ -33,4 +43,5 @@ export interface OciSource {
   manifest(request: ManifestRequest, options: { withContent: boolean; signal: AbortSignal }): Promise<ManifestAnswer>;
   statBlob(request: BlobRequest, options: { signal: AbortSignal }): Promise<{ sizeBytes: number; outcome: Origin }>;
   openBlob(request: BlobRequest, options: { signal: AbortSignal }): Promise<BlobAnswer>;
+  list(request: ListRequest): Promise<ListAnswer>;
 }

@@ -59,5 +59,6 @@ function describe(request: OciRequest | OtherRequest | undefined): Record<string
 
 function referenceOf(request: Exclude<OciRequest, { kind: 'ping' }> | OtherRequest): string {
   if (request.kind === 'blob') return request.digest;
+  if (request.kind === 'list') return request.subject ?? '';
   return request.kind === 'manifest' ? formatReference(request.reference) : request.reference;
 }

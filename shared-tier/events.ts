@@ -3,6 +3,7 @@ import type { EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
+import { outcomeOf } from '../service/exchange.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
@@ -10,21 +11,23 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
-import type { OnceEvents } from './once.ts';
 import type { ObserveOrigin } from './origin/response.ts';
+import type { ReportQuestion } from './grpc-server.ts';
 import type { ReadReport } from './signed-reads.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
 export interface TierEvents {
   readonly origin: ObserveOrigin;
   readonly fetch: FetchEvents;
-  readonly once: OnceEvents;
+  readonly once: TurnsEvents;
   readonly leases: LeasesEvents;
   readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly read: (report: ReadReport) => void;
-  readonly question: (method: string, durationMs: number, error: OciError | undefined) => void;
   readonly pushed: (client: OriginClient, bytes: number) => void;
+  readonly question: ReportQuestion;
+  readonly admin: (method: string, subject: string, peer: string, error: OciError | undefined) => void;
   readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
   readonly privateAddress: (registry: Registry) => void;
@@ -35,7 +38,10 @@ export interface TierEvents {
 /** What the gauges show. */
 export interface TierGauges {
   readonly fetchesInFlight: () => number;
+  readonly fetchWaiters: () => number;
   readonly storeBytes: () => number;
+  readonly storeCapacityBytes: () => number;
+  readonly agents: () => number;
 }
 
 export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGauges): TierEvents {
@@ -73,7 +79,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   });
   const duplicates = new Counter({
     name: 'circ_fetch_duplicates_total',
-    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of',
+    help: 'Retrievals of what another replica may be fetching too, or has fetched a part of, or that was not kept',
     registers,
   });
   const leaseOperations = new Counter({
@@ -100,6 +106,18 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  const outcomes = new Counter({
+    name: 'circ_questions_total',
+    help: 'Questions of agents, by what became of them',
+    labelNames: ['method', 'outcome'],
+    registers,
+  });
+  const adminCalls = new Counter({
+    name: 'circ_admin_calls_total',
+    help: 'Calls of the admin service that were let in',
+    labelNames: ['method', 'result'],
+    registers,
+  });
   const callersRefused = new Counter({
     name: 'circ_callers_refused_total',
     help: 'gRPC calls without an identity that is let in (unauthorized), or whose identity could not be checked',
@@ -112,7 +130,15 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     registers,
   });
   gauge('circ_fetches_in_flight', 'Retrievals from origins under way', gauges.fetchesInFlight, metrics);
-  gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  gauge('circ_fetch_waiters', 'Readers that wait for what is being retrieved', gauges.fetchWaiters, metrics);
+  gauge('circ_agents', 'Agents that are connected to this replica', gauges.agents, metrics);
+  gauge('circ_store_capacity_bytes', 'Bound of the store', gauges.storeCapacityBytes, metrics);
+  gauge(
+    'circ_store_bytes',
+    'Bytes in the store, content on its way included; of a bucket, by the last round of its collector',
+    gauges.storeBytes,
+    metrics,
+  );
   const seldom = new Seldom();
   const warned = new Set<Registry>();
 
@@ -132,6 +158,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       },
       notKept: ({ registry, repository }, digest, error) => {
         fetches.inc({ result: 'not-kept' });
+        duplicates.inc();
         notKept.inc();
         const facts = { registry, repository, digest, reason: error.message, err: error.cause };
         log.warn(facts, 'cannot be stored; passed through from the origin to who asks for it');
@@ -165,13 +192,19 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       readBytes.inc(bytes);
       if (error) log.info({ bytes, code: error.code, reason: error.message, err: error.cause }, 'read broken off');
     },
-    question: (method, durationMs, error) => {
+    question: (method, durationMs, { error, fromOrigin }) => {
+      outcomes.inc({ method, outcome: error ? outcomeOf(error) : fromOrigin ? 'origin' : 'tier-hit' });
       questions.observe({ method, result: error?.code.toLowerCase() ?? 'ok' }, durationMs / 1000);
       const facts = { method, ms: Math.round(durationMs * 10) / 10 };
       if (error?.code === 'INTERNAL') log.error({ ...facts, err: error.cause ?? error }, 'question');
       else log.debug({ ...facts, code: error?.code, reason: error?.message }, 'question');
     },
     pushed: ({ origin }, bytes) => pushedBytes.inc({ origin: origin.label }, bytes),
+    admin: (method, subject, peer, error) => {
+      adminCalls.inc({ method, result: error?.code.toLowerCase() ?? 'ok' });
+      const facts = { method, subject, peer, code: error?.code, reason: error?.message, err: error?.cause };
+      log[CHANGING.has(method) ? 'info' : 'debug'](facts, 'admin call');
+    },
     callerRefused: ({ code, message, cause }, peer) => {
       callersRefused.inc({ result: code.toLowerCase() });
       const address = peer.replace(/:\d+$/, '');
@@ -196,6 +229,9 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     },
   };
 }
+
+/** Calls of which the log is to tell who made them. */
+const CHANGING = new Set(['Preheat', 'Evict', 'Verify']);
 
 function gauge(name: string, help: string, value: () => number, metrics: MetricsRegistry): void {
   const made: Gauge = new Gauge({ name, help, registers: [], collect: () => made.set(value()) });

@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { FetchOptions } from './fetch-options.ts';
-import type { SharedDownload } from './once.ts';
+import { NOTHING_MISSING, type SharedDownload, type Taking, abandon } from './once.ts';
 import { PassThrough } from './origin/pass-through.ts';
 import { type Place, placeKey } from './records.ts';
 import { type Right, SharedRights, firstAllowed, isRefusal } from './right.ts';
@@ -14,15 +14,14 @@ interface Opened {
   readonly ingest?: Ingest;
 }
 
-type Download = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
+export interface OpenedFetch {
+  readonly sizeBytes: number;
+  /** The store has no room: each reader costs the origin a request. */
+  readonly isPassedThrough: boolean;
+}
 
 /** How long a caller waits for the origin's first byte. */
 const OPEN_MS = 20_000;
-const NOTHING_MISSING = {
-  into: () => Promise.resolve(),
-  cancel: () => undefined,
-  [Symbol.asyncDispose]: () => Promise.resolve(),
-};
 const NOBODY_WAITS = new OciError('UNAVAILABLE', 'nobody waits for this content any more');
 
 /**
@@ -42,6 +41,7 @@ export class Fetch {
   readonly #options: FetchOptions;
   readonly #rights: SharedRights;
   #opened: Promise<Opened>;
+  #arriving: Ingest | undefined;
   #passing: PassThrough | undefined;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -60,11 +60,16 @@ export class Fetch {
     this.#opened.catch((error: unknown) => options.ended(OciError.from(error)));
   }
 
+  /** Where its bytes are kept, and how many read them. Without an ingest none are, or the origin has not answered yet. */
+  get progress(): { readonly ingest: Ingest | undefined; readonly followers: number } {
+    return { ingest: this.#passing ? undefined : this.#arriving, followers: this.#followers };
+  }
+
   /** Settles with the origin's first answer: then the size is known, and that the origin allows the read. */
-  async opened(): Promise<{ sizeBytes: number }> {
+  async opened(): Promise<OpenedFetch> {
     const { sizeBytes } = await this.#opened;
     this.#attend();
-    return { sizeBytes };
+    return { sizeBytes, isPassedThrough: this.#passing !== undefined };
   }
 
   /** Lends a further right, of somebody whom the origin allows to read this, for when the others have ended. */
@@ -125,6 +130,7 @@ export class Fetch {
       const { sizeBytes } = started;
       const ingest = started.isStored ? undefined : await this.#ingest(started);
       if (ingest) {
+        this.#arriving = ingest;
         this.#running = this.#run(started, ingest, slot, this.#stop.signal);
         return { sizeBytes, ingest };
       }
@@ -132,10 +138,12 @@ export class Fetch {
         await this.#options.committed(); // by another, and the origin has said yes to this caller too
         this.#end(undefined);
       }
-      await abandon(started, slot); // each reader asks for itself, the origin or the store
+      await abandon(started);
+      slot?.[Symbol.dispose](); // each reader asks for itself, the origin or the store
       return { sizeBytes };
     } catch (error) {
-      await abandon(started, slot);
+      await abandon(started);
+      slot?.[Symbol.dispose]();
       throw error;
     } finally {
       clearTimeout(late);
@@ -178,13 +186,13 @@ export class Fetch {
   }
 
   /** Begins to fetch what is missing, with the first right that the origin accepts; the others have ended. */
-  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Download> {
+  async #continue(ingest: Ingest, signal: AbortSignal): Promise<Taking> {
     const missing = ingest.gaps({ start: 0, end: ingest.sizeBytes })[0];
     if (!missing) return NOTHING_MISSING;
     return await this.#rights.use((right) => this.#startDownload(right, missing, signal));
   }
 
-  async #run(started: Download, ingest: Ingest, slot: Disposable, signal: AbortSignal): Promise<void> {
+  async #run(started: Taking, ingest: Ingest, slot: Disposable, signal: AbortSignal): Promise<void> {
     let download = started;
     this.#attend();
     try {
@@ -271,24 +279,19 @@ export class Fetch {
     const { ingest } = await this.#opened;
     if (this.#state === 'ended' || !ingest) return; // the one before had everything already
     let slot: Disposable | undefined;
-    let started: Download | undefined;
+    let started: Taking | undefined;
     try {
       const inTime = AbortSignal.any([AbortSignal.timeout(OPEN_MS), signal]);
       slot = await this.#options.slots.take(placeKey(this.place), inTime);
       started = await this.#continue(ingest, signal);
       signal.throwIfAborted();
     } catch (error) {
-      await abandon(started, slot);
+      await abandon(started);
+      slot?.[Symbol.dispose]();
       if (isRefusal(error)) this.#suspend(ingest);
       else if (signal.reason !== NOBODY_WAITS) this.#fail(ingest, error); // else they have gone again
       return;
     }
     await this.#run(started, ingest, slot, signal);
   }
-}
-
-async function abandon(started: Download | undefined, slot: Disposable | undefined): Promise<void> {
-  started?.cancel();
-  await started?.[Symbol.asyncDispose]();
-  slot?.[Symbol.dispose]();
 }

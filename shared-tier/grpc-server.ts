@@ -14,22 +14,34 @@ import { parseDigest } from '../oci/digest.ts';
 import { parseReference, parseRegistry, parseRepository } from '../oci/reference.ts';
 import { OciError } from '../oci/error.ts';
 import type { Grant as WireGrant } from '../proto/generated/circ/v1/Grant.ts';
+import type { AdminHandlers } from '../proto/generated/circ/v1/Admin.ts';
 import type { SharedTierHandlers } from '../proto/generated/circ/v1/SharedTier.ts';
 import type { OpenBlobRequest__Output } from '../proto/generated/circ/v1/OpenBlobRequest.ts';
 import { LOADER_OPTIONS, loadDefinition, loadServices } from '../proto/load.ts';
 import { toGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Images } from './images.ts';
-import type { Question } from './access/access.ts';
+import { listFor } from './lists.ts';
+import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { SignedReads } from './signed-reads.ts';
+
+/** One question was answered, or not. */
+export type ReportQuestion = (
+  method: string,
+  durationMs: number,
+  result: { readonly error: OciError | undefined; readonly fromOrigin: boolean },
+) => void;
 
 export interface GrpcServerOptions {
   readonly listen: Address;
   readonly images: Images;
+  readonly access: Access;
   readonly reads: SignedReads;
-  /** One question was answered. */
-  readonly report: (method: string, durationMs: number, error: OciError | undefined) => void;
+  /** Called for each question. */
+  readonly report: ReportQuestion;
+  /** `circ.v1.Admin`, if it is served. */
+  readonly admin?: AdminHandlers | undefined;
   /** Absent: no TLS. */
   readonly credentials?: ServerCredentials | undefined;
   /** What every call passes first. */
@@ -65,7 +77,9 @@ export class GrpcServer implements AsyncDisposable {
     const grpc = new GrpcServer(options);
     const server = grpc.#server;
     const definition = loadDefinition();
-    server.addService(loadServices(definition).SharedTier.service, grpc.#handlers());
+    const { SharedTier, Admin } = loadServices(definition);
+    server.addService(SharedTier.service, grpc.#handlers());
+    if (options.admin) server.addService(Admin.service, options.admin);
     grpc.#health.addToServer(server);
     const health = loadSync(protoPath, LOADER_OPTIONS);
     new ReflectionService({ ...definition, ...health }).addToServer(server);
@@ -99,7 +113,7 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   #handlers(): SharedTierHandlers {
-    const { images, reads } = this.#options;
+    const { images, access, reads } = this.#options;
     return {
       ResolveManifest: this.#answer('ResolveManifest', async ({ reference, accept, withContent, ...asked }) => {
         const question = { ...parseQuestion(asked), reference: parseReference(reference), accept, withContent };
@@ -115,26 +129,34 @@ export class GrpcServer implements AsyncDisposable {
       OpenBlob: this.#answer('OpenBlob', async ({ digest: text, statOnly, ...asked }) => {
         const question = { ...parseQuestion(asked), digest: parseDigest(text) };
         const located = await (statOnly ? images.statBlob(question) : images.locateBlob(question));
-        const answer = { size: located.sizeBytes, fromOrigin: located.fromOrigin, ...grantToWire(located.grant) };
+        const { sizeBytes: size, fromOrigin, isPassedThrough: passedThrough = false } = located;
+        const answer = { size, fromOrigin, passedThrough, ...grantToWire(located.grant) };
         if (statOnly) return answer;
         const validForMs = located.endsAtMs > 0 ? located.endsAtMs - Date.now() : BEGIN_MS;
         const readUrl = reads.url(question.place.registry, question.digest, validForMs);
         return { ...answer, readUrl, validForMs: Math.max(0, Math.floor(validForMs)) };
       }),
+      List: this.#answer('List', async ({ subject, query, ...asked }) => {
+        const question = { ...parseQuestion(asked), query: new URLSearchParams(query) };
+        const whose = subject === '' ? undefined : parseDigest(subject);
+        const { content, next = '', filters = '' } = await listFor(access, { ...question, subject: whose });
+        return { content: Buffer.from(content), next, filtersApplied: filters };
+      }),
     };
   }
 
-  #answer<Request, Response>(method: string, handle: (request: Request) => Promise<Response>) {
+  #answer<Request, Response extends object>(method: string, handle: (request: Request) => Promise<Response>) {
     return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const startedAtMs = performance.now();
       handle(call.request).then(
         (response) => {
-          this.#options.report(method, performance.now() - startedAtMs, undefined);
+          const fromOrigin = !('fromOrigin' in response) || response.fromOrigin === true;
+          this.#options.report(method, performance.now() - startedAtMs, { error: undefined, fromOrigin });
           callback(null, response);
         },
         (reason: unknown) => {
           const error = OciError.from(reason);
-          this.#options.report(method, performance.now() - startedAtMs, error);
+          this.#options.report(method, performance.now() - startedAtMs, { error, fromOrigin: false });
           callback(toGrpcError(error));
         },
       );
@@ -144,14 +166,17 @@ export class GrpcServer implements AsyncDisposable {
 
 /** An agent is not believed: everything is parsed anew. */
 function parseQuestion(asked: Asked): Question {
-  const { target, authorization, form, grant } = asked;
+  const { target, authorization, form, grant = NO_GRANT } = asked;
   const registry = parseRegistry(target?.registry ?? '');
   const repository = parseRepository(target?.repository ?? '', registry);
   const sent = Authorization.parse(authorization === '' ? [] : [authorization]);
   return { place: { registry, repository }, asker: { authorization: sent, form: FORMS[form] }, grant };
 }
 
-type Asked = Pick<OpenBlobRequest__Output, 'target' | 'authorization' | 'form' | 'grant'>;
+type Asked = Pick<OpenBlobRequest__Output, 'target' | 'authorization' | 'form'> &
+  Partial<Pick<OpenBlobRequest__Output, 'grant'>>;
+
+const NO_GRANT = new Uint8Array();
 
 const FORMS = { FORM_UNSPECIFIED: 'path', FORM_NS: 'ns', FORM_PATH: 'path', FORM_DEFAULT: 'default' } as const;
 

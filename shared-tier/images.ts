@@ -1,27 +1,32 @@
 import { LRUCache } from 'lru-cache';
 import { atMost } from '../content/at-most.ts';
 import type { Content, ContentStore } from '../content/store.ts';
-import { type Descriptor, isManifestMediaType } from '../oci/descriptor.ts';
+import { type Descriptor, accepts } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { Visit } from './access/visit.ts';
+import type { OpenedFetch } from './fetch.ts';
 import type { Fetches } from './fetches.ts';
+import { Holdings } from './holdings.ts';
 import { KnownTags } from './known-tags.ts';
 import { type Manifest, Manifests } from './manifests.ts';
-import { unknown } from './origin/refusal.ts';
+import type { Once } from './once.ts';
 import type { ManifestHead } from './origin/registry-client.ts';
 import { OriginDown } from './origin/retry.ts';
-import type { Place, Records } from './records.ts';
+import type { Place, ReadPlace, Records } from './records.ts';
 
 export interface ImagesOptions {
   readonly access: Access;
   readonly store: ContentStore;
   readonly records: Records;
   readonly fetches: Fetches;
+  readonly once: Once;
   readonly notKept: (error: OciError) => void;
+  /** Somebody got a manifest of this repository. */
+  readonly pulled?: (place: Place) => void;
 }
 
 export interface ManifestQuestion extends Question {
@@ -50,6 +55,14 @@ export interface LocatedBlob {
   readonly grant: Grant | undefined;
   /** Until when this caller may read it, in ms since 1970. */
   readonly endsAtMs: number;
+  /** See `OpenedFetch`. */
+  readonly isPassedThrough?: boolean;
+}
+
+/** What the origin has told of a blob, and until when its yes holds; 0: for this question only, or not at all. */
+interface Proof {
+  readonly sizeBytes?: number;
+  readonly endsAtMs: number;
 }
 
 /**
@@ -60,6 +73,7 @@ export interface LocatedBlob {
 export class Images {
   readonly #options: ImagesOptions;
   readonly #manifests: Manifests;
+  readonly #holdings: Holdings;
   /** What manifests said of their blobs' sizes: hints only. */
   readonly #sizes = new LRUCache<Digest, number>(atMost(100_000));
   readonly #tags = new KnownTags();
@@ -67,6 +81,7 @@ export class Images {
   constructor(options: ImagesOptions) {
     this.#options = options;
     this.#manifests = new Manifests(options);
+    this.#holdings = new Holdings(options);
   }
 
   /** @throws OciError NAME_UNKNOWN (registry not served), MANIFEST_UNKNOWN, UNAUTHORIZED, CORRUPT, UNAVAILABLE */
@@ -85,8 +100,9 @@ export class Images {
       this.#learn(visit, manifest);
       for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
-      const all = await Promise.all(named.map(({ digest }) => this.#readable(visit.place, digest)));
+      const all = await Promise.all(named.map(({ digest }) => this.#holdings.descriptor(visit.place, digest)));
       const readable = all.filter((each) => each !== undefined);
+      this.#options.pulled?.(visit.place);
       return { descriptor, content, readable, fromOrigin, grant: visit.grant };
     });
   }
@@ -96,10 +112,10 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const endsAtMs = await this.#rightEnd(visit, digest);
-      const known = endsAtMs > 0 ? await this.#stored(visit.place, digest) : undefined;
-      if (known) await this.#assertBlob(digest, visit.place);
-      const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest);
-      const stored = known ?? (await this.#stored(visit.place, digest));
+      const known = endsAtMs > 0 ? await this.#holdings.stat(visit.place, digest) : undefined;
+      if (known) await this.#holdings.assertBlob(visit.place, digest);
+      const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest, 'question');
+      const stored = known ?? (await this.#holdings.stat(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
     });
   }
@@ -109,29 +125,38 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const { place } = visit;
-      let endsAtMs = await this.#rightEnd(visit, digest);
-      const isGranted = endsAtMs > 0 || visit.repositoryEnd > 0;
-      let stored = isGranted ? await this.#openable(place, digest) : undefined;
+      const { fetches } = this.#options;
+      let proof: Proof = { endsAtMs: await this.#rightEnd(visit, digest) };
+      const isGranted = proof.endsAtMs > 0 || visit.repositoryEnd > 0;
+      let stored = isGranted ? await this.#holdings.openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
-      const isFetchTheProof = endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
-      if (endsAtMs === 0 && !isFetchTheProof) {
-        ({ endsAtMs } = await this.#prove(visit, digest));
-        stored = await this.#openable(place, digest);
+      const isTrusted = fetches.isTrusted(place.registry, digest);
+      const isFetchTheProof = proof.endsAtMs === 0 && isGranted && !stored && isTrusted && !visit.client.operator;
+      if (proof.endsAtMs === 0 && !isFetchTheProof) {
+        proof = await this.#prove(visit, digest, 'fetch');
+        stored = await this.#holdings.openable(place, digest);
       }
-      await this.#assertBlob(digest, place);
-      this.#options.fetches.assertTrusted(place.registry, digest);
-      if (stored) return { ...stored, endsAtMs, fromOrigin: false, grant: visit.grant };
-      const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : endsAtMs);
+      await this.#holdings.assertBlob(place, digest);
+      fetches.assertTrusted(place.registry, digest);
+      if (stored) return { ...stored, endsAtMs: proof.endsAtMs, fromOrigin: false, grant: visit.grant };
+      const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : proof);
       return { ...fetched, fromOrigin: true, grant: visit.grant };
     });
   }
 
-  /** The bytes of what `locateBlob` found. Undefined when they have gone since: locate again. */
-  async read(place: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    return (
-      (await this.#openStored(place, digest)) ?? (await this.#options.fetches.find(place.registry, digest)?.follow())
-    );
+  /**
+   * The bytes of what `locateBlob` found, or of what is just being fetched; if a repository is named, only of that.
+   * Undefined when they have gone since: locate again.
+   */
+  async read(place: ReadPlace, digest: Digest): Promise<Content | undefined> {
+    const { registry, repository } = place;
+    const { fetches } = this.#options;
+    const isAny = repository === undefined;
+    const isStored = isAny || (await this.#holdings.isHeld({ registry, repository }, digest));
+    const content = isStored ? await this.#holdings.open(place, digest) : undefined;
+    const arriving = content ?? (await fetches.find(place, digest)?.follow());
+    return arriving ?? (isAny ? await this.#manifests.arriving(registry, digest) : undefined);
   }
 
   /** Tags of the repository may mean something else now. */
@@ -147,21 +172,13 @@ export class Images {
     }
     const { digest } = reference;
     if (visit.manifestEnd(digest) === 0) await this.#learnFromGrant(visit);
-    return visit.manifestEnd(digest) > 0 ? await this.#held(visit.place, digest) : undefined;
-  }
-
-  /** A manifest that can be served to who may read it. What was read as a blob has no media type of a manifest. */
-  async #held(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = await this.#options.records.heldAs(place, digest);
-    if (mediaType === undefined || !isManifestMediaType(mediaType)) return undefined;
-    const stored = await this.#stored(place, digest);
-    return stored && { digest, mediaType, sizeBytes: stored.sizeBytes };
+    return visit.manifestEnd(digest) > 0 ? await this.#holdings.manifest(visit.place, digest) : undefined;
   }
 
   /** The grant that was presented covers what its manifest names, whichever replica has given it. */
   async #learnFromGrant(visit: Visit): Promise<void> {
     const { grantedRoot } = visit;
-    const root = grantedRoot && (await this.#held(visit.place, grantedRoot));
+    const root = grantedRoot && (await this.#holdings.manifest(visit.place, grantedRoot));
     if (root) this.#learn(visit, await this.#manifests.read(visit.client.registry, visit.rights, root));
   }
 
@@ -193,7 +210,7 @@ export class Images {
 
   /** What the origin says of the reference; when it is down, what could be read without credentials a short while ago. */
   async #resolve(visit: Visit, reference: Reference, accept: readonly string[]): Promise<ManifestHead> {
-    const last = visit.isPublic ? await this.#last(visit, reference, accept) : undefined;
+    const last = (await visit.isPublic()) ? await this.#last(visit, reference, accept) : undefined;
     try {
       return await visit.proveManifest(reference, accept, last !== undefined);
     } catch (error) {
@@ -204,91 +221,50 @@ export class Images {
 
   async #last(visit: Visit, reference: Reference, accept: readonly string[]): Promise<Descriptor | undefined> {
     const digest = reference.kind === 'digest' ? reference.digest : visit.lastDigest(reference.tag);
-    const held = digest && (await this.#held(visit.place, digest));
+    const held = digest && (await this.#holdings.manifest(visit.place, digest));
     return held && accepts(accept, held.mediaType) ? held : undefined;
-  }
-
-  async #stored({ registry }: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
-    return (await this.#options.records.hasFrom(registry, digest)) ? await this.#options.store.stat(digest) : undefined;
-  }
-
-  /** As `#stored`, but it has been tried: content that cannot be read is fetched as if it were not there. */
-  async #openable(place: Place, digest: Digest): Promise<{ sizeBytes: number } | undefined> {
-    await using content = await this.#openStored(place, digest);
-    return content && { sizeBytes: content.sizeBytes };
-  }
-
-  async #openStored({ registry }: Pick<Place, 'registry'>, digest: Digest): Promise<Content | undefined> {
-    const { records, store, notKept } = this.#options;
-    if (!(await records.hasFrom(registry, digest))) return undefined;
-    try {
-      return await store.open(digest);
-    } catch (error) {
-      notKept(OciError.from(error));
-      return undefined;
-    }
-  }
-
-  /** What can be served to who may read the repository, as it is stored: what a manifest says of it may be a lie. */
-  async #readable(place: Place, digest: Digest): Promise<Descriptor | undefined> {
-    const mediaType = await this.#options.records.heldAs(place, digest);
-    const stored = mediaType === undefined ? undefined : await this.#stored(place, digest);
-    return mediaType === undefined || !stored ? undefined : { digest, mediaType, sizeBytes: stored.sizeBytes };
   }
 
   /** A blob rides on a manifest's grant if the repository is known to hold it; else it needs a proof of its own. */
   async #rightEnd(visit: Visit, digest: Digest): Promise<number> {
     const { repositoryEnd } = visit;
     // Without a grant nothing is looked up: that takes longer for what is there, and the origin has not been asked yet.
-    const isHeld = repositoryEnd > 0 && (await this.#options.records.heldAs(visit.place, digest)) !== undefined;
+    const isHeld = repositoryEnd > 0 && (await this.#holdings.isHeld(visit.place, digest));
     return Math.max(visit.blobEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
-  /** @returns the blob's size, and until when the yes holds; 0: for this question only */
-  async #prove(visit: Visit, digest: Digest): Promise<{ sizeBytes: number; endsAtMs: number }> {
+  /** @param why to answer a question, or to serve it: to whom a repository is open its blobs are asked for by GET then */
+  async #prove(
+    visit: Visit,
+    digest: Digest,
+    why: 'question' | 'fetch',
+  ): Promise<Proof & { readonly sizeBytes: number }> {
     const { place } = visit;
     const { records } = this.#options;
-    const isPublic = visit.isPublic && (await records.heldAs(place, digest)) !== undefined;
-    const last = isPublic ? await this.#stored(place, digest) : undefined;
+    const isPublic = (await visit.isPublic()) && (await this.#holdings.isHeld(place, digest));
+    const last = isPublic ? await this.#holdings.stat(place, digest) : undefined;
+    const as = visit.repositoryEnd > 0 && !visit.client.operator ? why : 'question';
     let sizeBytes: number;
     try {
-      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined));
+      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined, as));
     } catch (error) {
       if (!last || !(error instanceof OriginDown)) throw error;
       ({ sizeBytes } = last);
     }
     // Only this origin's own bytes: another's would tell it what they have that it must not know of.
-    const stored = await this.#stored(place, digest);
+    const stored = await this.#holdings.stat(place, digest);
     if (stored && stored.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin tells another size');
-    await this.#assertBlob(digest, place);
+    await this.#holdings.assertBlob(place, digest);
     records.proved(place, digest, 'application/octet-stream');
     return { sizeBytes, endsAtMs: visit.blobEnd(digest) };
   }
 
-  /** @param endsAtMs of the proof; undefined when the fetch is to be the proof that the repository has the blob */
-  async #fetch(
-    visit: Visit,
-    digest: Digest,
-    endsAtMs: number | undefined,
-  ): Promise<{ sizeBytes: number; endsAtMs: number }> {
-    const { repositoryEnd, client } = visit;
-    const expectedBytes = this.#sizes.get(digest);
-    const isProved = endsAtMs !== undefined;
-    const rights = visit.rights;
-    const opened = await this.#options.fetches.open(client, rights, digest, { isProved, expectedBytes });
-    if (opened) return { ...opened, endsAtMs: endsAtMs ?? repositoryEnd };
-    return await this.#fetch(visit, digest, (await this.#prove(visit, digest)).endsAtMs);
-  }
-
-  /** A manifest served as a blob would lose its media type, and poison what the client keeps. */
-  async #assertBlob(digest: Digest, place: Place): Promise<void> {
-    const mediaType = await this.#options.records.heldAs(place, digest);
-    if (mediaType !== undefined && isManifestMediaType(mediaType)) throw unknown('blob');
+  /** @param proof undefined when the fetch is to be the proof that the repository has the blob */
+  async #fetch(visit: Visit, digest: Digest, proof: Proof | undefined): Promise<OpenedFetch & { endsAtMs: number }> {
+    const { repositoryEnd, client, rights } = visit;
+    const told = { expectedBytes: this.#sizes.get(digest), provedBytes: proof?.sizeBytes };
+    const opened = await this.#options.fetches.open(client, rights, digest, { isProved: proof !== undefined, ...told });
+    if (opened) return { ...opened, endsAtMs: proof?.endsAtMs ?? repositoryEnd };
+    return await this.#fetch(visit, digest, await this.#prove(visit, digest, 'fetch'));
   }
 }
-
-function accepts(accept: readonly string[], mediaType: string): boolean {
-  return accept.length === 0 || [mediaType, '*/*', 'application/*'].some((each) => accept.includes(each));
-}
-
-/** Which manifest a tag names depends on what the client accepts; the list is hashed because it may be long. */

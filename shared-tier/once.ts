@@ -1,41 +1,33 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Content, Ingest } from '../content/store.ts';
-import { OciError } from '../oci/error.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { ByteRange } from '../oci/range.ts';
+import type { Registry } from '../oci/reference.ts';
 import type { Holder } from './leases/lease-api.ts';
 import type { Leases, Turn } from './leases/leases.ts';
-import { type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
+import { type BlobSource, type DownloadOptions, type StartedDownload, startDownload } from './origin/download.ts';
 import type { RegistryClient } from './origin/registry-client.ts';
 import type { Place } from './records.ts';
 import type { Replicas } from './replicas.ts';
-
-/** Why an object may leave its origin more often than once. */
-export type DuplicateReason =
-  /** Nobody can say who fetches it. */
-  | 'uncoordinated'
-  /** Whoever fetches it says so, and cannot be read from. */
-  | 'unreachable'
-  /** Whoever was fetching it has gone. */
-  | 'taken-over';
-
-export interface OnceEvents {
-  /** An object is fetched here though another replica may fetch it, or has fetched a part of it. */
-  duplicated(place: Place, reason: DuplicateReason, error: OciError | undefined): void;
-  /** Another replica fetches it; it is read from there. */
-  followed(place: Place, holder: Holder): void;
-}
+import { RETRY_MS, Turns, type TurnsEvents } from './turns.ts';
 
 export interface OnceOptions {
   readonly leases: Leases;
   readonly replicas: Replicas;
-  readonly events: OnceEvents;
+  readonly events: TurnsEvents;
 }
 
 export interface OnceQuestion {
   readonly place: Place;
   readonly download: DownloadOptions & { readonly client: Pick<RegistryClient, 'headBlob'> };
+  /** What the origin has told of the size when it said yes to this caller; undefined when it has not been asked. */
+  readonly provedBytes: number | undefined;
   /** What came from this origin and is in the store by now. */
   readonly stored: () => Promise<Content | undefined>;
+  /** Was it fetched here a moment ago, maybe since this caller's look into the store? Then that needs no turn. */
+  readonly isRecent?: boolean;
+  /** Has the store given no answer a moment ago? */
+  readonly isStoreAway?: (() => boolean) | undefined;
 }
 
 /** A download that no other replica makes at the same time, or that another replica makes. */
@@ -48,10 +40,21 @@ export interface SharedDownload extends StartedDownload, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** How often a holder that cannot be read from is tried again. */
-const RETRY_MS = 500;
-/** What a holder that died has beyond the duration of its lease until it is given up. */
-const GRACE_MS = 2_000;
+/** What is left of a download to do when it has begun. */
+export type Taking = Pick<SharedDownload, 'into' | 'cancel' | typeof Symbol.asyncDispose>;
+
+/** There is nothing left. */
+export const NOTHING_MISSING: Taking = {
+  into: () => Promise.resolve(),
+  cancel: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+/** Gives up what has begun, if it has, and the turn with it. */
+export async function abandon(started: Taking | undefined): Promise<void> {
+  started?.cancel();
+  await started?.[Symbol.asyncDispose]();
+}
 
 /**
  * Each object is fetched once in the cluster: `startDownload` with a turn taken before it and given back after the commit.
@@ -65,16 +68,27 @@ export class Once {
     this.#options = options;
   }
 
+  /** Turns at an object, for who fetches it as a whole. */
+  turns(place: Place, digest: Digest): Turns {
+    return new Turns({ ...this.#options, place, digest });
+  }
+
+  /** What a holder has, or is just getting, of a registry's content. */
+  source(holder: Holder, registry: Registry): BlobSource {
+    return this.#options.replicas.source(holder, { registry });
+  }
+
   /**
-   * Begins as `startDownload` does. The origin is asked in any case, by the download itself or by a HEAD: that another
-   * replica has got the content says nothing about this caller.
+   * Begins as `startDownload` does. That another replica has got the content says nothing about this caller: the origin
+   * has said yes to it before, or says so to the download or to a HEAD; or the holder says that it reads from the very
+   * repository of which this caller has a grant.
    *
    * @throws OciError see `RegistryClient.getBlob` and `RegistryClient.headBlob`
    */
   async start(question: OnceQuestion, missing?: ByteRange): Promise<SharedDownload> {
-    const turns = new Turns(this.#options, question);
+    const turns = this.turns(question.place, question.download.digest);
     try {
-      return await begin(turns, question, missing);
+      return await begin(turns, this.#options.replicas, question, missing);
     } catch (error) {
       await turns[Symbol.asyncDispose]();
       throw error;
@@ -82,80 +96,28 @@ export class Once {
   }
 }
 
-/** The turns that one download takes, one after the other. */
-class Turns implements AsyncDisposable {
-  readonly #options: OnceOptions;
-  readonly #question: OnceQuestion;
-  #turn: Turn | undefined;
-  /** Whose bytes do not come, and since when. */
-  #stuck: { readonly holder: string; readonly sinceMs: number } | undefined;
-
-  constructor(options: OnceOptions, question: OnceQuestion) {
-    this.#options = options;
-    this.#question = question;
-  }
-
-  async next(): Promise<Turn> {
-    await this[Symbol.asyncDispose]();
-    const { leases, events } = this.#options;
-    const { place, download } = this.#question;
-    const turn = await leases.acquire(`${place.registry} ${download.digest}`);
-    if (turn.kind === 'held') {
-      if (this.#stuck?.holder !== turn.holder.identity) {
-        this.#stuck = undefined;
-        events.followed(place, turn.holder);
-      } else if (performance.now() - this.#stuck.sinceMs > leases.durationMs + GRACE_MS) {
-        return this.#goAlone('unreachable', undefined);
-      }
-    } else if (turn.kind === 'uncoordinated') {
-      return this.#goAlone('uncoordinated', turn.reason);
-    } else if (turn.isTakenOver) {
-      events.duplicated(place, 'taken-over', undefined);
-    }
-    this.#turn = turn;
-    return turn;
-  }
-
-  /** What comes from the holder, one connection in order: what is far ahead may take it a while. */
-  fromHolder(holder: Holder): DownloadOptions {
-    const { place, download } = this.#question;
-    const client = this.#options.replicas.source(holder, place.registry);
-    return { ...download, client, pace: undefined, received: () => undefined, connections: 1, breaks: 1 };
-  }
-
-  /**
-   * The holder sent nothing in its turn. If it has died its lease is to be had when the duration is over; if the lease is
-   * renewed that long, the holder is alive and just cannot be read from.
-   */
-  isStuck(holder: Holder): void {
-    this.#stuck ??= { holder: holder.identity, sinceMs: performance.now() };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const turn = this.#turn;
-    this.#turn = undefined;
-    if (turn?.kind === 'acquired') await turn.lease[Symbol.asyncDispose]();
-  }
-
-  #goAlone(reason: DuplicateReason, error: OciError | undefined): Turn {
-    this.#options.events.duplicated(this.#question.place, reason, error);
-    return { kind: 'uncoordinated', reason: error ?? new OciError('UNAVAILABLE', 'another replica cannot be reached') };
-  }
-}
-
-async function begin(turns: Turns, question: OnceQuestion, missing: ByteRange | undefined): Promise<SharedDownload> {
-  const { download, stored } = question;
+async function begin(
+  turns: Turns,
+  replicas: Replicas,
+  question: OnceQuestion,
+  missing: ByteRange | undefined,
+): Promise<SharedDownload> {
+  const { download, stored, provedBytes } = question;
+  const isHere = question.isRecent === true && !missing && (await isStored(stored));
+  if (isHere) return { sizeBytes: await provedSize(question), isStored: true, isCopy: false, ...NOTHING_MISSING };
   const turn = await turns.next();
   await using content = turn.kind === 'held' ? undefined : await stored();
+  // Those who wait have had their answer already when only a part is missing.
+  let sizeBytes = missing?.end ?? provedBytes;
   let started: StartedDownload | undefined;
-  let sizeBytes = missing?.end ?? 0;
-  if (turn.kind !== 'held' && !content) {
+  if (turn.kind === 'held') {
+    if (sizeBytes === undefined) started = await startAt(turn.holder, replicas, question);
+  } else if (!content) {
+    if (turn.kind === 'acquired' && question.isStoreAway?.() === true) turns.isUnsure();
     started = await startDownload(withLoss(download, turn), missing);
-    ({ sizeBytes } = started);
-  } else if (!missing) {
-    // Those who wait have had their answer already when only a part is missing.
-    ({ sizeBytes } = await download.client.headBlob(download.repository, download.digest, download));
   }
+  sizeBytes = started?.sizeBytes ?? sizeBytes;
+  sizeBytes ??= await provedSize(question);
   return {
     sizeBytes,
     isStored: content !== undefined,
@@ -163,11 +125,21 @@ async function begin(turns: Turns, question: OnceQuestion, missing: ByteRange | 
     cancel: () => started?.cancel(),
     into: async (ingest) => {
       for (let now = turn, first = started; ; now = await turns.next(), first = undefined) {
-        if (await take(now, first, ingest, turns, question)) return;
+        if (await take(now, first, ingest, turns, replicas, question)) return;
       }
     },
     [Symbol.asyncDispose]: async () => await turns[Symbol.asyncDispose](),
   };
+}
+
+/** What the origin says of the size to this caller, and so that it may be read. */
+async function provedSize({ download, provedBytes }: OnceQuestion): Promise<number> {
+  return provedBytes ?? (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
+}
+
+async function isStored(stored: OnceQuestion['stored']): Promise<boolean> {
+  await using content = await stored();
+  return content !== undefined;
 }
 
 /** Takes in all that this turn gives. @returns whether that is everything; if not, it is somebody else's turn now */
@@ -176,8 +148,10 @@ async function take(
   begun: StartedDownload | undefined,
   ingest: Ingest,
   turns: Turns,
-  { download, stored }: OnceQuestion,
+  replicas: Replicas,
+  question: OnceQuestion,
 ): Promise<boolean> {
+  const { download, stored } = question;
   const { signal } = download;
   const whole = { start: 0, end: ingest.sizeBytes };
   const gap = ingest.gaps(whole)[0];
@@ -185,7 +159,9 @@ async function take(
   if (turn.kind === 'held') {
     const before = missingBytes(ingest);
     try {
-      await (await startDownload(turns.fromHolder(turn.holder), gap)).into(ingest);
+      const { registry } = question.place;
+      const source = replicas.source(turn.holder, { registry });
+      await (begun ?? (await startDownload(from(source, download), gap))).into(ingest);
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -208,6 +184,25 @@ async function take(
     if (!isLost || signal.aborted || ingest.failure) throw error;
     return false;
   }
+}
+
+/** Undefined when the holder does not read it for this repository, or is not there. */
+async function startAt(
+  holder: Holder,
+  replicas: Replicas,
+  { place, download }: OnceQuestion,
+): Promise<StartedDownload | undefined> {
+  try {
+    return await startDownload(from(replicas.source(holder, place), download));
+  } catch {
+    download.signal.throwIfAborted();
+    return undefined; // the origin tells whether this caller may read it
+  }
+}
+
+/** What comes from another replica, over one connection in order: what is far ahead may take it a while. */
+function from(client: BlobSource, download: DownloadOptions): DownloadOptions {
+  return { ...download, client, pace: undefined, received: () => undefined, connections: 1, breaks: 1 };
 }
 
 /** Ends when another replica has taken over: then that one fetches the rest. */

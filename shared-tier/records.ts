@@ -12,6 +12,9 @@ export interface Place {
   readonly repository: Repository;
 }
 
+/** Of which registry content is read, and, if that matters, of which repository. */
+export type ReadPlace = Pick<Place, 'registry'> & Partial<Place>;
+
 const recordSchema = z.object({
   digest: z.string(),
   /** Registries all of whose bytes circ itself has hashed. */
@@ -42,6 +45,9 @@ export interface Records {
   /** The media type under which the repository holds the content; undefined when it is not known to hold it. */
   heldAs(place: Place, digest: Digest): Promise<string | undefined>;
 
+  /** The repositories that are known to hold the content, as `placeKey` names them. */
+  placesOf(digest: Digest): Promise<readonly string[]>;
+
   /** All bytes came from this repository, and are committed. When it is settled, every replica can know. */
   fetched(place: Place, digest: Digest, mediaType: string): Promise<void>;
 
@@ -50,6 +56,9 @@ export interface Records {
 
   /** The repository does not hold it any more. @returns true when the content is here, and no other one is known to */
   deleted(place: Place, digest: Digest): Promise<boolean>;
+
+  /** Did they give no answer a moment ago? Then a no of theirs may be wrong. */
+  readonly isAway?: boolean;
 
   /** Waits for what is being written. */
   settled(): Promise<void>;
@@ -94,6 +103,10 @@ export class FileRecords implements Records {
 
   async heldAs(place: Place, digest: Digest): Promise<string | undefined> {
     return this.#records.get(digest)?.holds[placeKey(place)];
+  }
+
+  async placesOf(digest: Digest): Promise<readonly string[]> {
+    return Object.keys(this.#records.get(digest)?.holds ?? {});
   }
 
   async fetched(place: Place, digest: Digest, mediaType: string): Promise<void> {
@@ -171,4 +184,10 @@ async function readRecord(path: string): Promise<Record | undefined> {
   } catch {
     return undefined; // torn by a crash, or not ours
   }
+}
+
+/** What `placeKey` has made a name of. */
+export function placeOfKey(key: string): Place {
+  const at = key.indexOf('/');
+  return { registry: key.slice(0, at) as Registry, repository: key.slice(at + 1) as Repository };
 }

@@ -2,12 +2,13 @@ import { Agent, type Dispatcher } from 'undici';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { type ByteRange, parseContentRange } from '../oci/range.ts';
-import type { Registry, Repository } from '../oci/reference.ts';
+import type { Repository } from '../oci/reference.ts';
 import type { TlsMaterial } from '../service/tls-material.ts';
 import type { Holder } from './leases/lease-api.ts';
 import type { BlobSource } from './origin/download.ts';
 import type { BlobBody } from './origin/registry-client.ts';
 import { replicaConnector } from './replica-connector.ts';
+import type { ReadPlace } from './records.ts';
 import type { Seal } from './seal.ts';
 import { type ReadClaims, signedReadUrl } from './signed-reads.ts';
 
@@ -23,6 +24,8 @@ export interface ReplicasOptions {
 const VALID_MS = 10_000;
 /** The holder answers when the origin has told it the size. */
 const ANSWER_MS = 10_000;
+/** The same when the origin itself can be asked instead. */
+const SHORT_ANSWER_MS = 3_000;
 /** The holder itself gives an origin up after 10 s and resumes. */
 const SILENCE_MS = 15_000;
 
@@ -37,22 +40,22 @@ export class Replicas implements AsyncDisposable {
     this.#scheme = material ? 'https' : 'http';
     this.#agent = new Agent({
       connect: replicaConnector(material),
-      headersTimeout: ANSWER_MS,
       bodyTimeout: silenceMs,
       allowH2: false,
     });
   }
 
-  /** What a holder has of a registry's content, whether committed or arriving. */
-  source({ address }: Holder, registry: Registry): BlobSource {
+  /** What a holder has of a registry's content, whether committed or arriving; or only of this repository's. */
+  source({ address }: Holder, place: ReadPlace): BlobSource {
     const read = async (
       _repository: Repository,
       digest: Digest,
       range: ByteRange | undefined,
       { signal }: { signal: AbortSignal },
     ): Promise<BlobBody> => {
-      const url = signedReadUrl(this.#seal, `${this.#scheme}://${address}`, { registry, digest }, VALID_MS);
-      return await this.#read(url, range ?? { start: 0, end: Infinity }, signal);
+      const url = signedReadUrl(this.#seal, `${this.#scheme}://${address}`, { ...place, digest }, VALID_MS);
+      const headersTimeout = place.repository === undefined ? ANSWER_MS : SHORT_ANSWER_MS;
+      return await this.#read(url, range ?? { start: 0, end: Infinity }, { signal, headersTimeout });
     };
     return { getBlob: read, getBlobFrom: read };
   }
@@ -62,11 +65,15 @@ export class Replicas implements AsyncDisposable {
   }
 
   /** @throws OciError UNAVAILABLE, whatever the reason: who holds the lease may be another one by now */
-  async #read(url: string, { start, end }: ByteRange, signal: AbortSignal): Promise<BlobBody> {
+  async #read(
+    url: string,
+    { start, end }: ByteRange,
+    options: { signal: AbortSignal; headersTimeout: number },
+  ): Promise<BlobBody> {
     const headers = { range: `bytes=${start}-${end === Infinity ? '' : end - 1}` };
     let response: Dispatcher.ResponseData;
     try {
-      response = await this.#agent.request({ ...splitUrl(url), method: 'GET', headers, signal });
+      response = await this.#agent.request({ ...splitUrl(url), method: 'GET', headers, ...options });
     } catch (cause) {
       throw new OciError('UNAVAILABLE', 'another replica fetches this content, and cannot be reached', { cause });
     }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { Registry as MetricsRegistry } from 'prom-client';
 import { BufferPool } from '../content/buffer-pool.ts';
 import { Hasher } from '../content/hasher.ts';
@@ -15,7 +16,12 @@ import { Callers } from './access/caller.ts';
 import { type GrantClaims, Grants } from './access/grants.ts';
 import { Proofs } from './access/proofs.ts';
 import { PublicPlaces } from './access/public-places.ts';
+import { openAdmin } from './admin/open-admin.ts';
+import { Popularity } from './admin/popularity.ts';
+import { readTotals } from './admin/totals.ts';
+import { type Reviews, adminCheck } from './callers/admin-check.ts';
 import { callerCheck } from './callers/caller-check.ts';
+import { ConnectedAgents } from './callers/connected-agents.ts';
 import { requireIdentity } from './callers/require-identity.ts';
 import type { TierConfig } from './config.ts';
 import { tierEvents } from './events.ts';
@@ -36,8 +42,12 @@ import { Shelf } from './push/shelf.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { History } from './status/history.ts';
+import { SeenReplicas, pageSources } from './status/open-page.ts';
+import { servePage } from './status/serve-page.ts';
 import { openStore } from './store/choose-store.ts';
 import { tierSource } from './tier-source.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
 export interface SharedTier extends AsyncDisposable {
@@ -52,7 +62,10 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const metrics = new MetricsRegistry();
   const events = tierEvents(log, metrics, {
     fetchesInFlight: () => fetches.count,
-    storeBytes: () => kept.usedBytes(),
+    fetchWaiters: () => fetches.waiters,
+    storeBytes: () => kept.usage().bytes,
+    storeCapacityBytes: () => config.store.capacityBytes,
+    agents: () => agents.count,
   });
   if (config.insecure) {
     const has = { tls: config.tls.certFile !== undefined, clients: config.clients.kind };
@@ -69,7 +82,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       failed: events.notKept,
     }),
   );
-  const { store, records, layout, spoolBytes } = kept;
+  const { store, records, publicRecords, spoolBytes } = kept;
 
   // Who may ask, and over what.
   const certificate = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_CERT_FILE, CIRC_TLS_KEY_FILE, CIRC_TLS_CA_FILE');
@@ -83,10 +96,17 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // One set of connections for identities and leases.
   let kubernetesApi: Promise<KubernetesApi> | undefined;
   const kubernetes = (): Promise<KubernetesApi> => (kubernetesApi ??= openKubernetes());
-  const check = await callerCheck(config.clients, async (audience) => {
+  const openReviews = async (audience: string): Promise<Reviews> => {
     const { TokenReviews } = await import('./kubernetes/token-reviews.ts');
-    return new TokenReviews({ api: await kubernetes(), audience });
-  });
+    const { AccessReviews } = await import('./kubernetes/access-reviews.ts');
+    const api = await kubernetes();
+    return { tokens: new TokenReviews({ api, audience }), access: new AccessReviews(api) };
+  };
+  let openedReviews: Promise<Reviews> | undefined;
+  const reviews = (audience: string): Promise<Reviews> => (openedReviews ??= openReviews(audience));
+  const agentCheck = await callerCheck(config.clients, async (audience) => (await reviews(audience)).tokens);
+  const check = await adminCheck(config.clients, agentCheck, reviews);
+  const agents = new ConnectedAgents();
 
   // Where they come from.
   const clients = starting.use(
@@ -111,20 +131,24 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     }),
   );
   const replicas = starting.use(new Replicas({ seal: readSeal, material }));
-  const once = new Once({ leases, replicas, events: events.once });
+  const seen = new SeenReplicas();
+  const followed: TurnsEvents['followed'] = (place, holder) => {
+    seen.saw(holder);
+    events.once.followed(place, holder);
+  };
+  const once = new Once({ leases, replicas, events: { ...events.once, followed } });
   const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
-  const publicPlaces = await PublicPlaces.open({
-    layout,
-    isEnabled: config.origins.whenOriginIsDown === 'serve-public',
-    failed: events.notKept,
-  });
+  const isPublicServed = config.origins.whenOriginIsDown === 'serve-public';
+  const publicPlaces = new PublicPlaces({ records: publicRecords, isEnabled: isPublicServed });
   starting.defer(() => publicPlaces.settled());
   const grants = new Grants(new Seal<GrantClaims>(config.masterKey, 'grant'));
   const proofs = new Proofs({ grants, publicPlaces, ttlMs: config.grantTtlMs, report: events.proof });
   const access = new Access({ clients, callers: new Callers(config.masterKey), grants, proofs, publicPlaces });
-  const images = new Images({ access, store, records, fetches, notKept: events.notKept });
+  const popularity = new Popularity();
+  const pulled = popularity.pulled.bind(popularity);
+  const images = new Images({ access, store, records, fetches, once, notKept: events.notKept, pulled });
 
   // How they are asked for.
   const reads = new SignedReads({
@@ -151,8 +175,9 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     pushed: events.pushed,
   });
   const oci = createOciServer({
-    source: tierSource(images),
+    source: tierSource(images, access),
     names,
+    publicUrl: config.publicUrl,
     challenge: 'Basic realm="circ"',
     further: (raw, exchange) => pushes.serve(raw, exchange),
     tls: material && { material, handshakeFailed: certificate.handshakeFailed },
@@ -161,21 +186,42 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   reads.register(oci);
   starting.defer(() => oci.close());
   const http = await listenOn(oci, config.httpListen);
+  const admin = openAdmin({
+    kept,
+    images,
+    fetches,
+    popularity,
+    agents,
+    names,
+    metrics,
+    capacityBytes: config.store.capacityBytes,
+    storeKind: config.store.kind,
+    replica: config.leases.kind === 'kubernetes' ? config.leases.podName : hostname(),
+    report: events.admin,
+  });
   const grpc = starting.use(
     await GrpcServer.start({
       listen: config.grpcListen,
       images,
+      access,
       reads,
       report: events.question,
+      admin: admin.service.handlers,
       credentials:
         material &&
         starting.use(new FollowingServerCredentials(material, { asksForCertificate: config.clients.kind === 'mtls' })),
-      interceptors: [requireIdentity(check, events.callerRefused)],
+      interceptors: [agents.interceptor, requireIdentity(check, events.callerRefused)],
     }),
   );
   leases.startSweeping();
+  const history = starting.use(new History({ totals: () => readTotals(metrics) }));
   const status = starting.use(
-    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+    await startStatusServer({
+      listen: config.statusListen,
+      metrics,
+      isReady: () => !leases.hasMetForeignStore,
+      extend: (app) => servePage(app, pageSources({ admin, history, fetches, popularity, agents, replicas: seen })),
+    }),
   );
 
   kept.startCollecting(async () => {

@@ -4,15 +4,17 @@ import { atMost } from '../content/at-most.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
-import { type Registry, parseRegistry } from '../oci/reference.ts';
+import { type Registry, parseRegistry, parseRepository } from '../oci/reference.ts';
 import { sendChunks } from '../service/send.ts';
 import type { Images } from './images.ts';
-import type { Place } from './records.ts';
+import type { Place, ReadPlace } from './records.ts';
 import type { Seal, Sealed } from './seal.ts';
 
 /** What a signed read allows: this content of this origin, by GET, until then. */
 export interface ReadClaims extends Sealed {
   readonly registry: string;
+  /** Only if it is known to be in this repository. */
+  readonly repository?: string;
   readonly digest: string;
   readonly method: 'GET';
 }
@@ -49,11 +51,12 @@ const MAX_BEGUN = 10_000;
 export function signedReadUrl(
   seal: Seal<ReadClaims>,
   base: string,
-  content: { registry: Registry; digest: Digest },
+  content: ReadPlace & { readonly digest: Digest },
   validForMs: number,
 ): string {
-  const { registry, digest } = content;
-  const sealed = seal.close({ registry, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
+  const { registry, repository, digest } = content;
+  const place = { registry, ...(repository !== undefined && { repository }) };
+  const sealed = seal.close({ ...place, digest, method: 'GET', endsAtMs: Date.now() + validForMs });
   return `${base}${PREFIX}${sealed.toString('base64url')}`;
 }
 
@@ -87,16 +90,16 @@ export class SignedReads {
       response.once('close', () => gone.abort(new OciError('UNAVAILABLE', 'the reader hung up')));
       try {
         const sealed = sealIn(request.raw.url, PREFIX);
-        const { registry, digest, endsAtMs } = this.#open(sealed);
+        const { place, digest, endsAtMs } = this.#open(sealed);
         this.#begun.set(sealed, true);
         const location = isFollower(request.raw.url)
-          ? await this.#options.presign?.({ registry }, digest, endsAtMs - Date.now())
+          ? await this.#options.presign?.(place, digest, endsAtMs - Date.now())
           : undefined;
         if (location !== undefined) {
           response.writeHead(307, { location, 'content-length': 0 }).end();
           return;
         }
-        await using content = await this.#options.images.read({ registry }, digest);
+        await using content = await this.#options.images.read(place, digest);
         if (!content) throw new OciError('BLOB_UNKNOWN', 'the content has gone; open it again');
         const { sizeBytes } = content;
         const wanted = parseRange(request.headers.range);
@@ -126,11 +129,13 @@ export class SignedReads {
     });
   }
 
-  #open(sealed: string): { registry: Registry; digest: Digest; endsAtMs: number } {
+  #open(sealed: string): { place: ReadPlace; digest: Digest; endsAtMs: number } {
     const claims = this.#options.seal.open(Buffer.from(sealed, 'base64url'));
     if (claims?.method !== 'GET') throw new OciError('BLOB_UNKNOWN', 'this read is not valid, or not any more');
-    const { registry, digest, endsAtMs } = claims;
-    return { registry: parseRegistry(registry), digest: parseDigest(digest), endsAtMs };
+    const { registry, repository, digest, endsAtMs } = claims;
+    const of = parseRegistry(registry);
+    const place = { registry: of, ...(repository !== undefined && { repository: parseRepository(repository, of) }) };
+    return { place, digest: parseDigest(digest), endsAtMs };
   }
 }
 

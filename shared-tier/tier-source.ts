@@ -1,13 +1,14 @@
-import type { BlobRequest, ManifestRequest, Target } from '../oci/request.ts';
+import type { BlobRequest, ListRequest, ManifestRequest, Target } from '../oci/request.ts';
 import { OciError } from '../oci/error.ts';
-import type { BlobAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
-import type { Question } from './access/access.ts';
+import type { BlobAnswer, ListAnswer, ManifestAnswer, Origin, OciSource } from '../service/oci-source.ts';
+import type { Access, Question } from './access/access.ts';
 import type { Images } from './images.ts';
+import { listFor } from './lists.ts';
 
 const NO_GRANT = new Uint8Array();
 
 /** The shared tier as clients see it who come without an agent: podman, CRI-O, crane, docker. */
-export function tierSource(images: Images): OciSource {
+export function tierSource(images: Images, access: Access): OciSource {
   return {
     async manifest(request: ManifestRequest, { withContent }): Promise<ManifestAnswer> {
       const { reference, accept } = request;
@@ -22,7 +23,7 @@ export function tierSource(images: Images): OciSource {
     async openBlob(request: BlobRequest): Promise<BlobAnswer> {
       const { digest } = request;
       const { fromOrigin } = await images.locateBlob({ ...questionOf(request), digest });
-      const content = await images.read(request, digest);
+      const content = await images.read({ registry: request.registry }, digest);
       if (!content) throw new OciError('UNAVAILABLE', 'the content has just gone; ask again');
       return {
         sizeBytes: content.sizeBytes,
@@ -30,6 +31,10 @@ export function tierSource(images: Images): OciSource {
         chunks: (range, options) => content.chunks(range, options),
         [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
       };
+    },
+    async list(request: ListRequest): Promise<ListAnswer> {
+      const { subject, query } = request;
+      return await listFor(access, { ...questionOf(request), subject, query });
     },
   };
 }

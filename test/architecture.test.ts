@@ -15,6 +15,8 @@ const MAY_IMPORT: Record<string, { ours: readonly string[]; packages: readonly s
   service: { ours: ['oci', 'content'], packages: 'any' },
   agent: { ours: ['oci', 'content', 'service', 'proto'], packages: 'any' },
   'shared-tier': { ours: ['oci', 'content', 'service', 'proto'], packages: 'any' },
+  // What an operator runs on a node knows what the agent knows: its settings, hosts.toml, the way to the tier.
+  circctl: { ours: ['oci', 'service', 'proto', 'agent'], packages: 'any' },
 };
 
 /** Tests that mirror no source file. */
@@ -49,6 +51,25 @@ describe('the tests', () => {
   });
 });
 
+describe('ARCHITECTURE.md', () => {
+  test('has a test for each line of what happens when each part dies', () => {
+    const [, section = ''] = textOf('ARCHITECTURE.md').split('## What happens when each part dies\n');
+    const rows =
+      section
+        .split('\n## ')[0]
+        ?.split('\n')
+        .filter((line) => /^\| (?!what \||-)/.test(line)) ?? [];
+    expect(rows.length).toBeGreaterThan(10);
+    const untested = rows.filter((row) => {
+      const cells = row.split(' | ');
+      const [, path = '', title] = /`(.+)`(?:: (.+))? \|$/.exec(cells.at(-1) ?? '') ?? [];
+      const name = title ?? cells[0]?.slice(2) ?? '';
+      return !existsSync(join(ROOT, path)) || !textOf(path).includes(`test('${name}`);
+    });
+    expect(untested).toEqual([]);
+  });
+});
+
 describe('the rules themselves', () => {
   test.each([
     ['oci/a.ts', "import { a } from '../content/b.ts';"],
@@ -70,6 +91,8 @@ describe('the rules themselves', () => {
     ['agent/a.ts', "import { a } from '../test/support/b.ts';"],
     ['agent/a.ts', "import { a } from '../scripts/b.ts';"],
     ['agent/a.ts', "import { a } from '../../elsewhere/b.ts';"],
+    ['agent/a.ts', "import { a } from '../circctl/b.ts';"],
+    ['circctl/a.ts', "import { a } from '../shared-tier/b.ts';"],
   ])('refuse %s: %s', (path, text) => {
     expect(wrongImports(path, text)).toHaveLength(1);
   });
@@ -80,6 +103,7 @@ describe('the rules themselves', () => {
     ['service/a.ts', "import { fastify } from 'fastify';\nimport { b } from '../content/b.ts';"],
     ['shared-tier/origin/a.ts', "import { a } from '../store/b.ts';\nimport { b } from '../../proto/generated/b.ts';"],
     ['agent/a.ts', "import { a } from '../oci/b.ts';\nimport { b } from '../service/b.ts';"],
+    ['circctl/doctor/a.ts', "import { a } from '../../agent/hosts/b.ts';\nimport { b } from '../../proto/b.ts';"],
     ['oci/a.ts', "throw new Error('not from here');"],
   ])('allow %s: %s', (path, text) => {
     expect(wrongImports(path, text)).toEqual([]);

@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client';
 import type { Logger } from '../../service/log.ts';
-import { type HostsFile, codeOf } from './hosts-file.ts';
+import { codeOf } from './file-errors.ts';
+import type { HostsFile } from './hosts-file.ts';
 import { type Mirror, mirrorLines } from './mirror.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface HostsEvents {
   readonly left: (path: string, reason: string, effect: string) => void;
   readonly unwritable: (paths: readonly string[], error: unknown) => void;
   readonly contested: (path: string, resumeMs: number) => void;
+  /** The copy of our certificate that containerd trusts is a new one. */
+  readonly certified: (path: string) => void;
   readonly counted: (states: ReadonlyMap<HostsState, number>) => void;
 }
 
@@ -64,6 +67,7 @@ export function hostsEvents(log: Logger, metrics: MetricsRegistry, mirror: Mirro
       const todo = 'find out what rewrites this file, and tell it about the mirror';
       log.warn({ file: path, resumeMs, todo }, 'hosts.toml is changed back again and again; it is left alone for now');
     },
+    certified: (path) => log.info({ file: path }, 'containerd is given our certificate'),
     counted: (states) => {
       for (const state of HOSTS_STATES) files.set({ state }, states.get(state) ?? 0);
     },

@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import type { Dirent, Stats } from 'node:fs';
-import { lstat, mkdir, open, readFile, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readdir, realpath, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { codeOf, missing } from './file-errors.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** The directory of all registries that have none of their own. */
 export const DEFAULT_REGISTRY = '_default';
@@ -9,7 +10,6 @@ export const DEFAULT_REGISTRY = '_default';
 const MAX_BYTES = 1024 * 1024;
 /** Directories whose names are no hosts (`_backup`, `..data`, `lost+found`) mean nothing to containerd. */
 const HOST_NAME = /^[A-Za-z0-9[][A-Za-z0-9.:_[\]-]*$/;
-const TEMPORARY = '.hosts.toml.circ-';
 
 /** A hosts.toml as it was found. */
 export interface HostsFile {
@@ -64,24 +64,13 @@ export async function readHostsFile(registryDirectory: string): Promise<HostsFil
  * @throws what the file system says; then the file is as it was
  */
 export async function writeHostsFile({ path, target, content }: HostsFile, bytes: Buffer): Promise<boolean> {
-  const temporary = join(dirname(target), `${TEMPORARY}${randomUUID()}`);
-  try {
-    {
-      await using handle = await open(temporary, 'wx', 0o600);
-      await handle.writeFile(bytes);
-      const own = await handle.stat();
-      const { uid, gid } = content?.stats ?? own;
-      if (uid !== own.uid || gid !== own.gid) await handle.chown(uid, gid);
-      await handle.chmod((content?.stats.mode ?? 0o644) & 0o7777);
-      await handle.sync();
-    }
-    const now = await readHostsFile(dirname(path));
-    const isUnchanged = 'content' in now && now.target === target && sameBytes(now.content?.bytes, content?.bytes);
-    if (isUnchanged) await rename(temporary, target);
-    return isUnchanged;
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  return await replaceFile(target, bytes, {
+    like: content?.stats,
+    isStillRight: async () => {
+      const now = await readHostsFile(dirname(path));
+      return 'content' in now && now.target === target && sameBytes(now.content?.bytes, content?.bytes);
+    },
+  });
 }
 
 /**
@@ -103,23 +92,12 @@ export async function makeDirectory(path: string): Promise<number> {
   }
 }
 
-/** Removes a hosts.toml that an agent has made, and so many directories above it as are empty then. */
-export async function removeHostsFile({ path, target }: HostsFile, madeDirectories: number): Promise<void> {
-  await rm(target);
-  let directory = dirname(path);
-  for (let left = madeDirectories; left > 0; left -= 1) {
+/** Removes a directory that an agent has made, and so many in all upwards, as far as they are empty. */
+export async function removeDirectories(lowest: string, count: number): Promise<void> {
+  let directory = lowest;
+  for (let left = count; left > 0; left -= 1) {
     if (!(await rmdir(directory).then(() => true, isInUse))) return;
     directory = dirname(directory);
-  }
-}
-
-/** Removes what agents that were killed in the middle of a write have left in a registry's directory. */
-export async function removeLeftovers(registryDirectory: string, olderThanMs = 0): Promise<void> {
-  for (const name of await readdir(registryDirectory).catch(missing<string[]>([]))) {
-    if (!name.startsWith(TEMPORARY)) continue;
-    const path = join(registryDirectory, name);
-    const stats = await stat(path).catch(missing(undefined));
-    if (stats && Date.now() - stats.mtimeMs >= olderThanMs) await rm(path, { force: true });
   }
 }
 
@@ -152,20 +130,7 @@ function sameBytes(one: Buffer | undefined, other: Buffer | undefined): boolean 
   return one === undefined || other === undefined ? one === other : one.equals(other);
 }
 
-/** For `catch`: a value for what is not there, or a link that leads nowhere. */
-function missing<T>(value: T): (error: unknown) => T {
-  return (error) => {
-    if (['ENOENT', 'ELOOP'].includes(codeOf(error))) return value;
-    throw error;
-  };
-}
-
 function isInUse(error: unknown): false {
   if (['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT'].includes(codeOf(error))) return false;
   throw error;
-}
-
-/** `EROFS`, `EACCES`, … */
-export function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown';
 }

@@ -1,26 +1,30 @@
 import { isUtf8 } from 'node:buffer';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { install } from './edit.ts';
 import { DirectoryWatch } from './directory-watch.ts';
+import { install } from './edit.ts';
+import { codeOf } from './file-errors.ts';
 import type { HostsEvents, HostsState } from './hosts-events.ts';
 import {
   DEFAULT_REGISTRY,
   type HostsFile,
   certificateLines,
-  codeOf,
   listRegistries,
   makeDirectory,
   readHostsFile,
-  removeLeftovers,
   writeHostsFile,
 } from './hosts-file.ts';
+import { certificatePath, publishCertificate } from './mirror-certificate.ts';
 import type { Mirror } from './mirror.ts';
+import { removeLeftovers } from './replace-file.ts';
 
 export interface HostsKeeperOptions {
   /** containerd's `config_path`. */
   readonly directory: string;
   readonly mirror: Mirror;
+  /** With https: the agent's certificate as it is now, PEM. */
+  readonly certificate?: () => Buffer;
   readonly events: HostsEvents;
   /** A change is looked at when nothing has changed for so long: whoever writes must have finished. */
   readonly quietMs?: number;
@@ -78,6 +82,11 @@ export class HostsKeeper implements AsyncDisposable {
     return keeper;
   }
 
+  /** Looks at everything now: the certificate is another one. */
+  async refresh(): Promise<void> {
+    await this.#watch.lookNow();
+  }
+
   /** Ends; the files stay as they are: nobody listening at a loopback address costs containerd nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#watch[Symbol.asyncDispose]();
@@ -106,10 +115,12 @@ export class HostsKeeper implements AsyncDisposable {
     const failures = this.#failures;
     const files = new Map<string, Known>();
     this.#unsettled = 0;
+    const withoutCertificate = await this.#publish();
     for (const [registry, madeDirectories] of this.#registries) {
       const path = join(directory, registry, 'hosts.toml');
       const known = this.#files.get(path);
       try {
+        if (withoutCertificate !== undefined) throw withoutCertificate;
         const now = await this.#tend(registry, madeDirectories, known);
         if (now) files.set(path, now);
       } catch (error) {
@@ -124,6 +135,27 @@ export class HostsKeeper implements AsyncDisposable {
     for (const { path } of failures) files.set(path, { state: 'unwritable', mendedAt: [] });
     this.#files = files;
     events.counted(count(files));
+  }
+
+  /**
+   * Certificate first: a hosts.toml that names one which is not there makes pulls fail.
+   *
+   * @returns why there is none
+   */
+  async #publish(): Promise<unknown> {
+    const { directory, mirror, certificate, events } = this.#options;
+    if (!certificate) return undefined;
+    const path = certificatePath(directory, mirror.url);
+    try {
+      await removeLeftovers(directory, LEFTOVER_MS);
+      if ((await publishCertificate(directory, mirror.url, certificate())) === 'written') events.certified(path);
+      return undefined;
+    } catch (error) {
+      // With an old one there pulls go straight to the registry, and do not fail.
+      if (!(await isFile(path))) return error;
+      this.#failures.push({ path, error });
+      return undefined;
+    }
   }
 
   /** Puts one file in order. @throws what the file system says */
@@ -189,6 +221,13 @@ const FOLLOWED = 'containerd follows this file, without this agent';
 function ignored(registry: string): string {
   const whose = registry === DEFAULT_REGISTRY ? 'registries that have no directory of their own' : registry;
   return `containerd ignores this file: it pulls from ${whose} straight, without this agent`;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
 }
 
 function count(files: ReadonlyMap<string, Known>): Map<HostsState, number> {

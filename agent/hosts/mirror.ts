@@ -1,12 +1,13 @@
 import { type Address, formatAddress } from '../../service/units.ts';
+import type { TlsFiles } from '../../service/tls-files.ts';
 
 /** What containerd is to know of this agent. */
 export interface Mirror {
   /** `http://127.0.0.1:5050`, or https when the agent has a certificate. */
   readonly url: string;
   /**
-   * With https: the file with the authority that signed the agent's certificate, as containerd sees it. It must exist:
-   * containerd fails pulls altogether, and does not go on to the registry, when it cannot read a file that is named here.
+   * With https: the file with the agent's certificate, as hosts.toml names it. It must exist: containerd fails pulls
+   * altogether, and does not go on to the registry, when it cannot read a file that is named here.
    */
   readonly caFile?: string;
 }
@@ -19,12 +20,20 @@ export function mirrorUrl(listen: Address, scheme: 'http' | 'https' = 'http'): s
 }
 
 /**
- * The mirror endpoint as containerd is told of it. With https the agent's own certificate is what containerd is to
- * trust: as an authority it vouches for nothing but itself.
+ * The mirror endpoint as containerd is told of it. With https, what containerd is to trust is the copy of the agent's
+ * certificate beside the registries' directories (`publishCertificate`), named from one of them: the agent in its pod may
+ * see the directory under another path. (containerd 1.6 to 2.4 join `ca` to the path of the hosts.toml's directory
+ * without following links: `makeAbsPath` in its remotes/docker/config/hosts.go.)
  */
-export function mirrorAt(listen: Address, { certFile }: { readonly certFile?: string | undefined }): Mirror {
+export function mirrorAt(listen: Address, { certFile }: Pick<TlsFiles, 'certFile'>): Mirror {
   if (certFile === undefined) return { url: mirrorUrl(listen) };
-  return { url: mirrorUrl(listen, 'https'), caFile: certFile };
+  const url = mirrorUrl(listen, 'https');
+  return { url, caFile: `../${certificateName(url)}` };
+}
+
+/** What the copy of the certificate is called. No registry's name begins with a dot, so it is never taken for one's. */
+export function certificateName(url: string): string {
+  return `.circ-${authorityOf(url)}.pem`;
 }
 
 /**

@@ -3,6 +3,8 @@ import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-load
 
 import type { Descriptor as _circ_v1_Descriptor, Descriptor__Output as _circ_v1_Descriptor__Output } from './circ/v1/Descriptor.ts';
 import type { Grant as _circ_v1_Grant, Grant__Output as _circ_v1_Grant__Output } from './circ/v1/Grant.ts';
+import type { ListRequest as _circ_v1_ListRequest, ListRequest__Output as _circ_v1_ListRequest__Output } from './circ/v1/ListRequest.ts';
+import type { ListResponse as _circ_v1_ListResponse, ListResponse__Output as _circ_v1_ListResponse__Output } from './circ/v1/ListResponse.ts';
 import type { OpenBlobRequest as _circ_v1_OpenBlobRequest, OpenBlobRequest__Output as _circ_v1_OpenBlobRequest__Output } from './circ/v1/OpenBlobRequest.ts';
 import type { OpenBlobResponse as _circ_v1_OpenBlobResponse, OpenBlobResponse__Output as _circ_v1_OpenBlobResponse__Output } from './circ/v1/OpenBlobResponse.ts';
 import type { ResolveManifestRequest as _circ_v1_ResolveManifestRequest, ResolveManifestRequest__Output as _circ_v1_ResolveManifestRequest__Output } from './circ/v1/ResolveManifestRequest.ts';
@@ -20,6 +22,8 @@ export interface ProtoGrpcType {
       Descriptor: MessageTypeDefinition<_circ_v1_Descriptor, _circ_v1_Descriptor__Output>
       Form: EnumTypeDefinition
       Grant: MessageTypeDefinition<_circ_v1_Grant, _circ_v1_Grant__Output>
+      ListRequest: MessageTypeDefinition<_circ_v1_ListRequest, _circ_v1_ListRequest__Output>
+      ListResponse: MessageTypeDefinition<_circ_v1_ListResponse, _circ_v1_ListResponse__Output>
       OpenBlobRequest: MessageTypeDefinition<_circ_v1_OpenBlobRequest, _circ_v1_OpenBlobRequest__Output>
       OpenBlobResponse: MessageTypeDefinition<_circ_v1_OpenBlobResponse, _circ_v1_OpenBlobResponse__Output>
       ResolveManifestRequest: MessageTypeDefinition<_circ_v1_ResolveManifestRequest, _circ_v1_ResolveManifestRequest__Output>

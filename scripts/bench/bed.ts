@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Program, startAgent, startTier } from '../lab/circ.ts';
 import { Namespace, Network } from '../lab/network.ts';
 import { cacheDir } from '../lab/paths.ts';
-import { type Registry, startRegistry } from '../lab/registry.ts';
+import { type Registry, type RegistryOptions, startRegistry } from '../lab/registry.ts';
 import { VersityGateway } from '../lab/versitygw.ts';
 import { load } from './load.ts';
 import { type BenchOptions, formatNumber } from './measure.ts';
@@ -40,6 +40,12 @@ export interface CircOptions {
 export interface Circ extends AsyncDisposable {
   readonly agent: Program;
   readonly tier: Program;
+}
+
+/** Processor time that a program took. */
+export interface Cost {
+  readonly name: string;
+  readonly seconds: number;
 }
 
 /** Log files of the last run of each bench. */
@@ -89,14 +95,19 @@ export class Bed implements AsyncDisposable {
     const network = stack.use(await Network.create());
     const far = await network.attach('origin');
     await network.limitUplink(far, linkMegabits);
+    await network.limitDownlink(far, linkMegabits);
     return new Bed({ here: network.hub, far, directory, logs }, options, stack.move());
   }
 
   /** A registry with the blobs of `storage`, at its `address`. */
-  async registry(storage = this.storage.registry, { readOnly = true } = {}): Promise<Registry> {
-    const options = { namespace: this.far, storage, directory: this.directory, readOnly };
-    const registry = this.#stack.use(await startRegistry({ ...options, logFile: this.logFile('registry') }));
-    this.#processes.set('registry', registry.daemon.pid);
+  async registry(
+    storage = this.storage.registry,
+    more: Pick<RegistryOptions, 'port' | 'htpasswd' | 'readOnly'> = {},
+  ): Promise<Registry> {
+    const options = { namespace: this.far, storage, directory: this.directory, readOnly: true, ...more };
+    const name = more.port === undefined ? 'registry' : `registry-${more.port}`;
+    const registry = this.#stack.use(await startRegistry({ ...options, logFile: this.logFile(name) }));
+    this.#processes.set(name, registry.daemon.pid);
     return registry;
   }
 
@@ -104,7 +115,7 @@ export class Bed implements AsyncDisposable {
   async s3(): Promise<VersityGateway> {
     const directory = join(this.directory, 's3');
     const gateway = this.#stack.use(await VersityGateway.start(directory, this.logFile('s3'), this.here));
-    this.#processes.set('s3', gateway.pid);
+    this.#processes.set('s3', gateway.daemon.pid);
     return gateway;
   }
 
@@ -154,17 +165,31 @@ export class Bed implements AsyncDisposable {
     return { agent, tier, [Symbol.asyncDispose]: async () => await running.disposeAsync() };
   }
 
-  /** GETs a URL by one connection, and says what that cost each program. @returns GB/s (10^9 bytes per second) */
-  async throughput(url: string): Promise<number> {
+  /** GETs a URL, and says what that cost each program. @returns GB/s (10^9 bytes per second), of all clients together */
+  async throughput(url: string, connections = 1): Promise<number> {
+    const { result, costs } = await this.costOf(async () => await load(this.here, { url, connections }));
+    const perGigabyte = costs
+      .map(({ name, seconds }) => ({ name, cost: (seconds / result.bytes) * 1e9 }))
+      .filter(({ cost }) => cost >= 0.02)
+      .map(({ name, cost }) => `${name} ${formatNumber(cost)}`);
+    this.#options.say(`  ${new URL(url).host}: CPU seconds per GB: ${perGigabyte.join(', ')}`);
+    return result.bytes / result.durationMs / 1e6;
+  }
+
+  /** Does something, and tells what processor time each program took meanwhile. */
+  async costOf<Result>(action: () => Promise<Result>): Promise<{ result: Result; costs: Cost[] }> {
     const before = await this.#cpuSeconds();
-    const { bytes, durationMs } = await load(this.here, { url, connections: 1 });
-    const costs = [];
-    for (const [name, seconds] of await this.#cpuSeconds()) {
-      const perGigabyte = ((seconds - (before.get(name) ?? 0)) / bytes) * 1e9;
-      if (perGigabyte >= 0.02) costs.push(`${name} ${formatNumber(perGigabyte)}`);
-    }
-    this.#options.say(`  ${new URL(url).host}: CPU seconds per GB: ${costs.join(', ')}`);
-    return bytes / durationMs / 1e6;
+    const result = await action();
+    const after = await this.#cpuSeconds();
+    return {
+      result,
+      costs: [...after].map(([name, seconds]) => ({ name, seconds: seconds - (before.get(name) ?? 0) })),
+    };
+  }
+
+  /** Counts a process among those whose costs are told. */
+  watch(name: string, pid: number): void {
+    this.#processes.set(name, pid);
   }
 
   /** Where the next program writes what it says. */

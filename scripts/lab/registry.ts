@@ -28,6 +28,18 @@ export interface RegistryOptions {
   readonly readOnly?: boolean;
   /** Asks everybody for one of these, a line each: `user:bcrypt`. */
   readonly htpasswd?: string;
+  readonly port?: number;
+  /** Asks everybody for a token instead. */
+  readonly tokens?: TokenAuth;
+}
+
+/** Whose tokens a registry takes: https://distribution.github.io/distribution/about/configuration/#token */
+export interface TokenAuth {
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** File of the keys with which they are signed. */
+  readonly jwks: string;
 }
 
 const PORT = 5000;
@@ -59,10 +71,10 @@ export class Registry implements AsyncDisposable {
   }
 }
 
-/** Starts a registry on port 5000 of a namespace and waits until it answers. */
+/** Starts a registry in a namespace, on port 5000 unless told otherwise, and waits until it answers. */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
-  const { namespace, storage, directory, logFile } = options;
-  const passwords = join(directory, 'htpasswd');
+  const { namespace, storage, directory, logFile, port = PORT } = options;
+  const passwords = join(directory, `htpasswd-${port}`);
   await writeFile(passwords, options.htpasswd ?? '');
   const configuration = {
     version: '0.1',
@@ -73,10 +85,11 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
       delete: { enabled: !(options.readOnly ?? false) },
       maintenance: { uploadpurging: { enabled: false }, readonly: { enabled: options.readOnly ?? false } },
     },
-    http: { addr: `0.0.0.0:${PORT}`, secret: 'of one lab' },
+    http: { addr: `0.0.0.0:${port}`, secret: 'of one lab' },
     ...(options.htpasswd !== undefined && { auth: { htpasswd: { realm: 'lab', path: passwords } } }),
+    ...(options.tokens && { auth: { token: options.tokens } }),
   };
-  const file = join(directory, 'registry.json');
+  const file = join(directory, `registry-${port}.json`);
   // The registry reads YAML, and JSON is YAML.
   await writeFile(file, JSON.stringify(configuration));
   const daemon = await Daemon.start({
@@ -84,11 +97,11 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     logFile,
     env: { PATH: process.env['PATH'], OTEL_TRACES_EXPORTER: 'none' },
   });
-  const registry = new Registry(`${namespace.address}:${PORT}`, daemon);
+  const registry = new Registry(`${namespace.address}:${port}`, daemon);
   try {
-    const expected = options.htpasswd === undefined ? 200 : 401;
+    const expected = options.htpasswd === undefined && options.tokens === undefined ? 200 : 401;
     await daemon.until('answering', async () => {
-      return (await get(namespace, `http://127.0.0.1:${PORT}/v2/`)).status === expected;
+      return (await get(namespace, `http://127.0.0.1:${port}/v2/`)).status === expected;
     });
   } catch (error) {
     await registry[Symbol.asyncDispose]();

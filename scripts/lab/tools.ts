@@ -28,6 +28,9 @@ const tools = {
   'containerd-shim-runc-v2': { package: `${CONTAINERD}/containerd-shim-runc-v2`, version: 'v2.4.2' },
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
+  helm: { package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
+  // Of Prometheus 3.16, without the clouds that it can look for targets in: they are most of it.
+  promtool: { package: 'github.com/prometheus/prometheus/cmd/promtool', version: 'v0.316.0', tags: 'remove_all_sd' },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },
 } satisfies Record<string, GoTool>;
 
@@ -40,10 +43,11 @@ export function toolPath(tool: Tool): string {
   return join(binDir, `${tool}-${tools[tool].version}`);
 }
 
-/** Builds what is not there yet; `say` gets a line before each build and one after it. */
-export async function buildTools(say: (line: string) => void): Promise<void> {
+/** Builds what is not there yet, of all tools or of some; `say` gets a line before each build and one after it. */
+export async function buildTools(say: (line: string) => void, which = Object.keys(tools) as Tool[]): Promise<void> {
   await mkdir(binDir, { recursive: true });
-  for (const [name, tool] of Object.entries<GoTool>(tools)) {
+  for (const name of which) {
+    const tool: GoTool = tools[name];
     const target = join(binDir, `${name}-${tool.version}`);
     if (await exists(target)) continue;
     say(`go build ${tool.package}@${tool.version} …`);

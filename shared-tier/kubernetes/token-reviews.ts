@@ -6,6 +6,14 @@ import { OciError } from '../../oci/error.ts';
 import { SharedFlight } from '../shared-flight.ts';
 import type { KubernetesApi } from './api.ts';
 
+/** Who somebody is to the Kubernetes API: what its authorization decides by. */
+export interface Identity {
+  readonly username: string;
+  readonly uid: string | undefined;
+  readonly groups: readonly string[];
+  readonly extra: Readonly<Record<string, string[]>>;
+}
+
 export interface TokenReviewsOptions {
   readonly api: KubernetesApi;
   /** What tokens must be made for. */
@@ -31,9 +39,9 @@ export class TokenReviews {
   readonly #client: AuthenticationV1Api;
   readonly #audience: string;
   readonly #ttlMs: number;
-  /** User of a token; an OciError for one that is not valid. */
-  readonly #known = new LRUCache<string, string | OciError>(atMost(MAX_REMEMBERED));
-  readonly #asking = new SharedFlight<string | OciError>();
+  /** An OciError for a token that is not valid. */
+  readonly #known = new LRUCache<string, Identity | OciError>(atMost(MAX_REMEMBERED));
+  readonly #asking = new SharedFlight<Identity | OciError>();
   #askingCount = 0;
 
   constructor({ api, audience, ttlMs = TTL_MS }: TokenReviewsOptions) {
@@ -44,22 +52,27 @@ export class TokenReviews {
 
   /** @throws OciError UNAUTHORIZED for a token that is not valid here, UNAVAILABLE when the API cannot be asked */
   async userOf(token: string): Promise<string> {
-    const key = createHash('sha256').update(token).digest('base64');
-    const user = this.#known.get(key) ?? (await this.#asking.run(key, () => this.#ask(key, token)));
-    if (user instanceof OciError) throw user;
-    return user;
+    return (await this.identityOf(token)).username;
   }
 
-  async #ask(key: string, token: string): Promise<string | OciError> {
+  /** @throws as `userOf` */
+  async identityOf(token: string): Promise<Identity> {
+    const key = createHash('sha256').update(token).digest('base64');
+    const identity = this.#known.get(key) ?? (await this.#asking.run(key, () => this.#ask(key, token)));
+    if (identity instanceof OciError) throw identity;
+    return identity;
+  }
+
+  async #ask(key: string, token: string): Promise<Identity | OciError> {
     if (token.length > MAX_TOKEN_LENGTH) return invalid('it is too long');
     if (this.#askingCount >= MAX_ASKING)
       throw new OciError('UNAVAILABLE', 'too many tokens are being reviewed; try again');
     this.#askingCount += 1;
     try {
-      const user = this.#judge(await this.#review(token));
-      const ttl = user instanceof OciError ? REFUSED_TTL_MS : Math.min(this.#ttlMs, endOf(token) - Date.now());
-      if (ttl > 0) this.#known.set(key, user, { ttl });
-      return user;
+      const identity = this.#judge(await this.#review(token));
+      const ttl = identity instanceof OciError ? REFUSED_TTL_MS : Math.min(this.#ttlMs, endOf(token) - Date.now());
+      if (ttl > 0) this.#known.set(key, identity, { ttl });
+      return identity;
     } finally {
       this.#askingCount -= 1;
     }
@@ -82,10 +95,12 @@ export class TokenReviews {
   }
 
   /** An API server that knows nothing of audiences names none: its yes is no yes. */
-  #judge({ authenticated, audiences, user, error }: V1TokenReviewStatus): string | OciError {
+  #judge({ authenticated, audiences, user, error }: V1TokenReviewStatus): Identity | OciError {
     if (authenticated !== true) return invalid(error);
     if (audiences?.includes(this.#audience) !== true) return invalid('it is for another audience');
-    return user?.username ?? invalid('it has no user');
+    if (user?.username === undefined) return invalid('it has no user');
+    const { username, uid, groups = [], extra = {} } = user;
+    return { username, uid, groups, extra };
   }
 }
 

@@ -67,6 +67,9 @@ export class Leases implements AsyncDisposable {
   readonly #mine = new Map<string, Promise<void>>();
   readonly #held = new Set<HeldLease>();
   #timer: NodeJS.Timeout | undefined;
+  #sweepEveryMs = Infinity;
+  /** The API gave no answer to a write of ours: there may be leases in our name that nobody holds. */
+  #mayHaveLeft = false;
   #foreignStoreAtMs = -Infinity;
 
   constructor(options: LeasesOptions) {
@@ -99,23 +102,21 @@ export class Leases implements AsyncDisposable {
       return turn;
     } catch (error) {
       ended();
+      this.#left();
       return { kind: 'uncoordinated', reason: OciError.from(error) };
     }
   }
 
   /** Deletes leases whose holders have gone, now and from time to time. */
   startSweeping(everyMs = SWEEP_EVERY_MS): void {
-    const sweepThenWait = async (): Promise<void> => {
-      await this.sweep();
-      // Replicas that started together must not all come at the same time for ever.
-      this.#timer = setTimeout(() => void sweepThenWait(), everyMs * (0.5 + Math.random())).unref();
-    };
-    this.#timer = setTimeout(() => void sweepThenWait(), 0).unref();
+    this.#sweepEveryMs = everyMs;
+    this.#sweepIn(0);
   }
 
   async sweep(): Promise<void> {
     const { api, events, holder } = this.#options;
     let count = 0;
+    this.#mayHaveLeft = false;
     try {
       for (const record of await api.list()) {
         if (this.#mine.has(record.name)) continue;
@@ -123,14 +124,34 @@ export class Leases implements AsyncDisposable {
         if (isOld && (await api.delete(record))) count += 1;
       }
     } catch (error) {
+      this.#mayHaveLeft = true;
       events.failed(OciError.from(error));
     }
     if (count > 0) events.swept(count);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#sweepEveryMs = Infinity;
     clearTimeout(this.#timer);
     await Promise.all([...this.#held].map((lease) => lease[Symbol.asyncDispose]()));
+  }
+
+  #sweepIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#sweepAndGoOn(), ms).unref();
+  }
+
+  async #sweepAndGoOn(): Promise<void> {
+    await this.sweep();
+    if (this.#sweepEveryMs === Infinity) return;
+    // Replicas that started together must not all come at the same time for ever.
+    this.#sweepIn((this.#mayHaveLeft ? this.#options.durationMs : this.#sweepEveryMs) * (0.5 + Math.random()));
+  }
+
+  #left(): void {
+    if (this.#mayHaveLeft || this.#sweepEveryMs === Infinity) return;
+    this.#mayHaveLeft = true;
+    this.#sweepIn(this.#options.durationMs);
   }
 
   async #tryToAcquire(name: string, ended: () => void): Promise<Turn> {
@@ -172,7 +193,10 @@ export class Leases implements AsyncDisposable {
         this.#held.delete(lease);
         ended();
       },
-      left: (error) => this.#options.events.failed(OciError.from(error)),
+      left: (error) => {
+        this.#options.events.failed(OciError.from(error));
+        this.#left();
+      },
     });
     this.#held.add(lease);
     return { kind: 'acquired', lease, isTakenOver };

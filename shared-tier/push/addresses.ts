@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { STATE_PARAMETER, type SpelledTarget, type UploadRequest } from '../../oci/push-request.ts';
+import { STATE_PARAMETER, type UploadRequest } from '../../oci/push-request.ts';
 import { type Repository, type Registry, parseRegistry, parseRepository } from '../../oci/reference.ts';
-import type { RequestForm } from '../../oci/request.ts';
+import { type RequestForm, type SpelledTarget, spell } from '../../oci/request.ts';
 import type { Seal, Sealed } from '../seal.ts';
 
 /** A repository, and how its client spells it. */
@@ -65,21 +65,11 @@ export class Addresses {
   }
 
   blob(target: Spelling, digest: Digest): string {
-    return this.#of(target, `blobs/${digest}`);
+    return `${this.#base}${spell(target, `blobs/${digest}`)}`;
   }
 
   manifest(target: Spelling, digest: Digest): string {
-    return this.#of(target, `manifests/${digest}`);
-  }
-
-  /** @param path below the repository */
-  list(target: Spelling, path: string, query: URLSearchParams): string {
-    return this.#of(target, path, query);
-  }
-
-  #of({ name, form, registry }: Spelling, path: string, query = new URLSearchParams()): string {
-    const all = new URLSearchParams([...query, ...(form === 'ns' ? [['ns', registry]] : [])]);
-    return `${this.#base}/v2/${name}/${path}${all.size > 0 ? `?${all.toString()}` : ''}`;
+    return `${this.#base}${spell(target, `manifests/${digest}`)}`;
   }
 }
 

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { OciError } from '../../oci/error.ts';
-import { type PushRequest, type SpelledTarget, parsePushRequest } from '../../oci/push-request.ts';
+import { type PushRequest, parsePushRequest } from '../../oci/push-request.ts';
 import { formatReference } from '../../oci/reference.ts';
-import type { Asker, RegistryNames } from '../../oci/request.ts';
+import type { Asker, RegistryNames, SpelledTarget } from '../../oci/request.ts';
 import type { Exchange } from '../../service/exchange.ts';
 import type { Access } from '../access/access.ts';
 import { type Caller, answerFor } from '../access/caller.ts';
@@ -10,7 +10,6 @@ import type { OriginClient } from '../origin/origin-clients.ts';
 import type { Addresses, Spelling, Upload } from './addresses.ts';
 import type { PushAnswer } from './answer.ts';
 import type { LocalUploads } from './local-uploads.ts';
-import { list } from './lists.ts';
 import { putManifest } from './manifest-put.ts';
 import type { Shelf } from './shelf.ts';
 import { Uploads, type Visit } from './uploads.ts';
@@ -54,7 +53,7 @@ export class Pushes {
     exchange.request = { kind, registry, repository, reference: referenceOf(request, upload) };
     const { client, caller } = this.#options.access.enter(target, target);
     try {
-      if (kind !== 'list' && !client.origin.takesPushes) {
+      if (!client.origin.takesPushes) {
         throw new OciError('UNSUPPORTED', 'this registry is not pushed to from here');
       }
       const pusher = { credential: caller.credential, repository, signal: exchange.signal };
@@ -68,7 +67,7 @@ export class Pushes {
   }
 
   async #answer(request: PushRequest, upload: Upload | undefined, visit: Visit): Promise<PushAnswer> {
-    const { addresses, shelf } = this.#options;
+    const { shelf } = this.#options;
     const { client, pusher } = visit;
     switch (request.kind) {
       case 'upload-start':
@@ -79,13 +78,11 @@ export class Pushes {
       case 'manifest-put':
         return await putManifest(request, visit, this.#options);
       case 'delete':
-        await client.pusher.delete(request.what, request.reference, pusher);
-        await shelf.deleted(request, request.reference);
-        return { status: 202, headers: {} };
-      case 'list':
         break;
     }
-    return await list(request, { client, credential: pusher.credential }, addresses);
+    await client.pusher.delete(request.what, request.reference, pusher);
+    await shelf.deleted(request, request.reference);
+    return { status: 202, headers: {} };
   }
 }
 
@@ -101,8 +98,6 @@ function referenceOf(request: PushRequest, upload: Upload | undefined): string {
       return request.mount?.digest ?? request.digest ?? '';
     case 'upload':
       return request.digest ?? upload?.id ?? '';
-    case 'list':
-      return request.subject ?? '';
     case 'manifest-put':
     case 'delete':
       break;

@@ -32,6 +32,10 @@ interface Seen {
 
 /** So long what was read is believed. What the collector removes must have been deleted for longer. */
 export const ENTRY_LIFE_MS = 60_000;
+/** Somebody waits for the answer, and has 20 s for all that has to be asked. */
+const ANSWER_MS = 3_000;
+/** A bucket that gave none is not waited for again by each who asks for something. */
+const SILENT_MS = 5_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_UNSAVED = 10_000;
 /** Replicas that change the same entry at the same moment take turns. */
@@ -45,6 +49,9 @@ const RETRY_MS = 5;
 export class Catalog {
   readonly #bucket: Bucket;
   readonly #failed: (error: OciError) => void;
+  readonly #answerMs: number;
+  #silentUntilMs = 0;
+  #failedAtMs = -Infinity;
   readonly #seen = new LRUCache<Digest, Seen>({
     maxSize: MAX_BYTES,
     sizeCalculation: ({ entry }) => 500 + 200 * Object.keys(entry?.holds ?? {}).length,
@@ -55,9 +62,10 @@ export class Catalog {
   readonly #changes = new Map<Digest, Promise<void>>();
 
   /** @param failed a record could not be kept; it is right in this process only */
-  constructor(bucket: Bucket, failed: (error: OciError) => void) {
+  constructor(bucket: Bucket, failed: (error: OciError) => void, { answerMs = ANSWER_MS } = {}) {
     this.#bucket = bucket;
     this.#failed = failed;
+    this.#answerMs = answerMs;
   }
 
   /**
@@ -73,12 +81,17 @@ export class Catalog {
     const known = alive(seen?.entry);
     if (seen && known && Date.now() - seen.readAtMs < ENTRY_LIFE_MS && isEnough(known)) return known;
     try {
-      return await this.#reads.run(digest, async () => alive((await this.#readNow(digest))?.entry));
+      return await this.#reads.run(digest, async () => alive((await this.#readSoon(digest))?.entry));
     } catch (error) {
       if (!known) throw error;
       this.#failed(OciError.from(error));
       return known;
     }
+  }
+
+  /** Could the bucket not be asked, a moment ago? */
+  get isAway(): boolean {
+    return performance.now() - this.#failedAtMs < SILENT_MS;
   }
 
   /** Changes an entry, the latest one there is. When the bucket does not take it, it is changed in this process only. */
@@ -176,8 +189,21 @@ export class Catalog {
     throw new OciError('UNAVAILABLE', 'the record is changed by others all the time');
   }
 
-  async #readNow(digest: Digest): Promise<Seen | undefined> {
-    const document = await this.#bucket.read(keys.record(digest));
+  async #readSoon(digest: Digest): Promise<Seen | undefined> {
+    const askedAtMs = performance.now();
+    if (askedAtMs < this.#silentUntilMs) throw new OciError('UNAVAILABLE', 'the bucket does not answer now');
+    try {
+      return await this.#readNow(digest, this.#answerMs);
+    } catch (error) {
+      const now = performance.now();
+      this.#failedAtMs = now;
+      if (now - askedAtMs >= this.#answerMs) this.#silentUntilMs = now + SILENT_MS;
+      throw error;
+    }
+  }
+
+  async #readNow(digest: Digest, withinMs?: number): Promise<Seen | undefined> {
+    const document = await this.#bucket.read(keys.record(digest), withinMs);
     const seen = document && { entry: parse(document.text), etag: document.etag, readAtMs: Date.now() };
     this.#seen.set(digest, seen); // undefined deletes
     return seen;

@@ -30,6 +30,10 @@ export class S3Records implements Records {
     return entry?.holds[key];
   }
 
+  async placesOf(digest: Digest): Promise<readonly string[]> {
+    return Object.keys((await this.#read(digest, () => true))?.holds ?? {});
+  }
+
   async fetched(place: Place, digest: Digest, mediaType: string): Promise<void> {
     await this.#catalog.change(digest, (entry) => {
       const known = alive(entry);
@@ -55,6 +59,10 @@ export class S3Records implements Records {
       return known && holds && { ...known, holds };
     });
     return isLast;
+  }
+
+  get isAway(): boolean {
+    return this.#catalog.isAway;
   }
 
   async settled(): Promise<void> {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Authorization } from '../../oci/authorization.ts';
 import { OciError } from '../../oci/error.ts';
 import { filesIn } from '../content/fixtures.ts';
 import { takeClock } from '../support/house-clock.ts';
@@ -174,5 +175,40 @@ describe('manifests of the agent', () => {
       const asking = it.source.manifest(manifestRequest(by), { withContent: true });
       await expect(asking).rejects.toBeInstanceOf(OciError);
     }
+  });
+});
+
+describe('lists of the agent', () => {
+  const query = new URLSearchParams('n=2');
+  const request = { ...manifestRequest('v1'), kind: 'list', name: 'org/app', subject: undefined, query } as const;
+
+  test('are asked of the tier each time, on behalf of who asks', async () => {
+    await using it = await agent('always');
+    it.tier.answers.list = () => ({ content: Buffer.from('{"tags":["a"]}'), next: 'n=2&last=a', filtersApplied: '' });
+    const asker = { ...request, authorization: Authorization.bearer('of-alice') };
+    for (let time = 1; time <= 2; time += 1) {
+      const { content, next, filters } = await it.source.list(asker);
+      expect([Buffer.from(content).toString(), next, filters]).toEqual(['{"tags":["a"]}', 'n=2&last=a', undefined]);
+    }
+    const asked = { authorization: 'Bearer of-alice', subject: '', query: 'n=2', target: { repository: 'org/app' } };
+    expect(it.tier.listQuestions).toMatchObject([asked, asked]);
+    it.tier.answers.list = () => ({ content: Buffer.from('{}'), filtersApplied: 'artifactType' });
+    expect(await it.source.list({ ...request, subject: DIGEST })).toMatchObject({
+      next: undefined,
+      filters: 'artifactType',
+    });
+    expect(it.tier.listQuestions[2]).toMatchObject({ authorization: '', subject: DIGEST });
+  });
+
+  test('are refused as the tier refuses them', async () => {
+    await using it = await agent('always');
+    const refusal = new OciError('UNAUTHORIZED', 'authentication is needed', { challenge: ['Bearer realm="a"'] });
+    it.tier.answers.list = () => {
+      throw refusal;
+    };
+    await expect(it.source.list(request)).rejects.toMatchObject({
+      code: 'UNAUTHORIZED',
+      challenge: ['Bearer realm="a"'],
+    });
   });
 });

@@ -48,6 +48,26 @@ describe('Replicas', () => {
     expect(it.failovers).toEqual(['question']);
   });
 
+  test('are asked in their turn when one has no room for what it would pass through', async () => {
+    await using it = await replicas(3);
+    await it.until('healthy', 3);
+    const [first = '', second = '', third = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
+    const passing = (host: string) => {
+      it.at(host).answers.openBlob = () => ({ size: 1, readUrl: `http://${host}:1/x`, passedThrough: true });
+    };
+    passing(first);
+    expect(await it.askFor()).toBe(second);
+    passing(second);
+    expect(await it.askFor()).toBe(third);
+    // When all do it, or the others fail, the first one does it: then at least those who ask at once meet there.
+    passing(third);
+    expect(await it.askFor()).toBe(first);
+    it.at(second).answers.openBlob = () => {
+      throw new OciError('UNAVAILABLE', 'the origin is away');
+    };
+    expect(await it.askFor()).toBe(first);
+  });
+
   test('are not asked again what one of them has answered, be it UNAVAILABLE', async () => {
     await using it = await replicas(2, {
       answers: {

@@ -52,6 +52,7 @@ describe('TierClient', () => {
       sizeBytes: 7,
       readUrl: new URL('http://127.0.0.1:1/x'),
       fromOrigin: true,
+      isPassedThrough: false,
       grant: undefined,
     });
     const nobody = { authorization: '', form: 'FORM_NS' };

@@ -222,6 +222,19 @@ export function leasesContract(name: string, { make, durationMs }: LeasesFixture
       expect(await them.place.client().list()).toHaveLength(1);
     });
 
+    test('that could not be given back go as soon as the API answers again', async () => {
+      await using them = await replicas('one');
+      const one = them.replica(0);
+      one.leases.startSweeping();
+      const lease = leaseOf(await one.leases.acquire('object'));
+      one.sever(true);
+      await lease[Symbol.asyncDispose]();
+      await expect.poll(() => one.failures.length, { timeout: durationMs * 5 }).toBeGreaterThan(1);
+      expect(await them.place.client().list()).toHaveLength(1);
+      one.sever(false);
+      await expect.poll(() => them.place.client().list(), { timeout: durationMs * 5 }).toEqual([]);
+    });
+
     test('are all given back by a replica that stops', async () => {
       await using them = await replicas('one', 'two');
       for (const key of ['a', 'b', 'c']) await them.replica(0).leases.acquire(key);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../oci/digest.ts';
 import { parseRegistry } from '../../oci/reference.ts';
-import type { Records } from '../../shared-tier/records.ts';
+import { type Records, placeKey, placeOfKey } from '../../shared-tier/records.ts';
 import { sample } from '../content/fixtures.ts';
 import { REGISTRY, placeOf } from '../shared-tier/fixtures.ts';
 
@@ -61,6 +61,19 @@ export function recordsContract(name: string, make: () => Promise<RecordsFixture
       expect(await records.deleted(there, D)).toBe(true);
       await records.settled();
       expect(await (await it.reopen()).heldAs(there, D)).toBeUndefined();
+    });
+
+    test('tells which repositories hold content, for as long as it is there', async () => {
+      await using it = await stored();
+      const { records } = it;
+      expect(await records.placesOf(D)).toEqual([]);
+      await records.fetched(here, D, JSON_TYPE);
+      records.proved(there, D, JSON_TYPE);
+      await records.settled();
+      expect(await records.placesOf(D)).toEqual([placeKey(here), placeKey(there)]);
+      expect((await records.placesOf(D)).map(placeOfKey)).toEqual([here, there]);
+      await it.remove(D);
+      expect(await records.placesOf(D)).toEqual([]);
     });
 
     test('of a proof is that the repository holds the content, not that its registry delivered it', async () => {

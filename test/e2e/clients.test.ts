@@ -180,9 +180,7 @@ test('oras pulls the files of an artifact, and copies an index with all below it
   expect([...content].every(([name, digest]) => name === digest)).toBe(true);
 });
 
-test('oras finds nothing attached to an image: it looks for a tag where there is no referrers API', async ({
-  node,
-}) => {
+test('oras finds nothing attached to an image that has nothing attached', async ({ node }) => {
   const { lab, run } = node;
   showLogsOnFailure(lab);
   const reference = pathForm('oras.lab', images.debian);

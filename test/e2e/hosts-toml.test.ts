@@ -1,10 +1,12 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Program, startAgent } from '../../scripts/lab/circ.ts';
+import { containerdVersions } from '../../scripts/lab/containerd-version.ts';
 import { images } from '../../scripts/lab/images.ts';
 import { AGENT_URL, type Lab, REGISTRY } from '../../scripts/lab/lab.ts';
 import { repositoryRoot } from '../../scripts/lab/paths.ts';
+import { Pki } from '../../scripts/lab/pki.ts';
 import { expectComplete, openLab, pullFresh } from './support.ts';
 
 test('containerd pulls through an agent that manages its hosts.toml, and past it after --uninstall', async () => {
@@ -96,6 +98,45 @@ test('certificates beside a hosts.toml that the agent makes are still those cont
   }
 });
 
+test.for(containerdVersions)(
+  'containerd %s pulls by https from an agent whose certificate only its own private authority vouches for',
+  async (version) => {
+    await using lab = await openLab({ version });
+    const certs = await bareCerts(lab);
+    // The registry's own directory hides _default; what both name lies beside them.
+    await mkdir(join(certs, REGISTRY));
+    const directory = join(lab.directory, 'pki');
+    await mkdir(directory);
+    const pki = await Pki.create(directory);
+    const [first, second] = [
+      await pki.issue('agent', '/CN=agent', 'IP:127.0.0.1'),
+      await pki.issue('next', '/CN=agent', 'IP:127.0.0.1'),
+    ];
+    const blobs = await lab.blobs(images.debian);
+    {
+      const env = { CIRC_AGENT_TLS_CERT_FILE: first.certFile, CIRC_AGENT_TLS_KEY_FILE: first.keyFile };
+      await using agent = await manage(lab, env);
+      await pullFresh(lab, images.debian);
+      await lab.containerd.forget();
+      await lab.containerd.criPull(`${REGISTRY}/${images.debian}`);
+      await pullFresh(lab, images.debian);
+      await expectComplete(lab, images.debian, blobs);
+
+      await rename(second.keyFile, first.keyFile);
+      await rename(second.certFile, first.certFile);
+      await agent.daemon.until('given the new certificate', async () => {
+        return (await agent.daemon.log()).split('containerd is given our certificate').length === 3;
+      });
+      await pullFresh(lab, images.debian);
+      expect(await readers(lab)).toEqual(new Set([lab.network.hub.address]));
+      expect((await agent.metrics()).sum('circ_requests_total', { kind: 'manifest' })).toBeGreaterThanOrEqual(8);
+    }
+    const env = { PATH: process.env['PATH'], CIRC_CONTAINERD_CERTS_DIR: certs };
+    await lab.node.run([process.execPath, join(repositoryRoot, 'agent/main.ts'), '--uninstall'], { env });
+    expect(await readdir(certs, { recursive: true })).toEqual([REGISTRY]);
+  },
+);
+
 /** Ends the lab's own agent and takes its hosts.toml away. */
 async function bareCerts(lab: Lab): Promise<string> {
   await lab.agent.daemon.stop();
@@ -105,13 +146,13 @@ async function bareCerts(lab: Lab): Promise<string> {
 }
 
 /** Another agent in its place, which manages containerd's directory. */
-async function manage(lab: Lab): Promise<Program> {
+async function manage(lab: Lab, env: Readonly<Record<string, string>> = {}): Promise<Program> {
   return await startAgent(lab.network.hub, {
     namespace: lab.node,
     directory: join(lab.directory, 'managing-agent'),
     logFile: join(lab.logs, 'managing-agent.log'),
     origins: join(lab.directory, 'origins.yaml'),
-    env: { CIRC_CONTAINERD_CERTS_DIR: lab.containerd.certsDir },
+    env: { CIRC_CONTAINERD_CERTS_DIR: lab.containerd.certsDir, ...env },
   });
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { DOCKER_HUB, parseRegistry } from '../../oci/reference.ts';
-import { type OciRequest, type RawRequest, type RegistryNames, parseRequest } from '../../oci/request.ts';
+import { type OciRequest, type RawRequest, type RegistryNames, parseRequest, spell } from '../../oci/request.ts';
 
 const D = digestOf(Buffer.from('x'));
 const D512 = digestOf(Buffer.from('x'), 'sha512');
@@ -34,6 +34,23 @@ describe('the endpoints', () => {
     expect(get(`/v2/org/app/blobs/${encodeURIComponent(D)}`)).toMatchObject({ kind: 'blob', digest: D });
   });
 
+  test('the tags of a repository, and what refers to a manifest, are lists', () => {
+    expect(get('/v2/quay.io/a/tags/list')).toMatchObject({
+      kind: 'list',
+      registry: 'quay.io',
+      repository: 'a',
+      name: 'quay.io/a',
+      subject: undefined,
+    });
+    expect(get(`/v2/a/b/referrers/${D}`)).toMatchObject({ kind: 'list', repository: 'a/b', subject: D });
+    expect(code({ url: '/v2/a/b/referrers/latest' })).toBe('DIGEST_INVALID');
+  });
+
+  test('the query of a list is passed on but for what `ns` is for', () => {
+    const request = get('/v2/a/b/tags/list?n=2&ns=quay.io&last=x');
+    expect(request.kind === 'list' && [request.registry, request.query.toString()]).toEqual(['quay.io', 'n=2&last=x']);
+  });
+
   test('HEAD is parsed like GET', () => {
     expect(parse({ method: 'HEAD', url: '/v2/a/b/manifests/x' })).toEqual(get('/v2/a/b/manifests/x'));
   });
@@ -61,7 +78,8 @@ describe('the endpoints', () => {
     '/v2/a/manifests',
     '/v2/a/blobs/x/y',
     '/v2/a/tags/list/x',
-    `/v2/a/referrers/${D}`,
+    '/v2/tags/list',
+    `/v2/a/referrers/${D}/x`,
     '/v2/a/blobs/uploads/',
     '/v2/_catalog',
     '/metrics',
@@ -186,3 +204,11 @@ function code(raw: Partial<RawRequest>): string {
     return error instanceof OciError ? error.code : `not an OciError: ${String(error)}`;
   }
 }
+
+test.each(['/v2/a/b/tags/list?n=2&ns=quay.io', '/v2/quay.io/a/b/tags/list?n=2', '/v2/a/b/tags/list?n=2'])(
+  '%s is spelled as it came',
+  (url) => {
+    const request = get(url);
+    expect(request.kind === 'list' && spell(request, 'tags/list', request.query)).toBe(url);
+  },
+);

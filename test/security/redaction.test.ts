@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { generatedBlob } from '../support/blobs.ts';
 import { basic } from '../support/containerd-auth.ts';
+import { adminOf, preheat } from '../support/house-admin.ts';
 import { GrpcTap, type Message } from '../support/grpc-tap.ts';
 import { download, pull, urlOf } from '../support/house-client.ts';
 import { login } from '../support/house-login.ts';
@@ -168,6 +170,39 @@ describe.each([
     const directories = [house.agentDirectory, house.tierDirectory];
     const leaks = await Promise.all(directories.map((directory) => leaksBelow(directory, marks)));
     expect(leaks.flat()).toEqual([]);
+  });
+});
+
+describe.each([
+  ['a Basic registry', ecr],
+  ['a registry with tokens', gitlab],
+])('of what is preheated from %s', (_kind, kind) => {
+  test('nothing secret is in any answer to operators, on the status page, or anywhere else', async () => {
+    await using it = await watched(kind);
+    const { house, secret, registry } = it;
+    using admin = adminOf(house.tierGrpc);
+    const image = `${kind.name}/${PRIVATE}:v1`;
+    const answers: unknown[] = [];
+    const gather = async (answering: Promise<unknown>): Promise<void> => {
+      const given = await answering.catch((error: unknown) => error);
+      answers.push(given, inspect(given, { depth: 10 }));
+    };
+    const sent = [basic(secret), `Bearer ${secret.password}`, `Negotiate ${secret.password}`, secret.password];
+    registry.origin.once({ status: 500 });
+    for (const authorization of [...sent, basic(secret)]) await gather(preheat(admin, { image, authorization }));
+    const userinfo = `${USER}:${secret.password}@${kind.name}/x`;
+    await gather(preheat(admin, { image: userinfo, authorization: basic(secret) }));
+    await gather(admin.stats());
+    await gather(admin.repositories({}));
+    await gather(admin.blobs({}));
+    await gather(admin.fetches().next());
+    await gather(fetch(house.statusUrls[1] ?? '').then(async (page) => await page.text()));
+    await gather(Array.fromAsync(admin.verify()));
+    await gather(admin.evict({ all: true }));
+    expect(answers.map((answer) => JSON.stringify(answer)).join()).toContain('PREHEAT_STATE_FETCHED');
+    const marks = it.marks();
+    expect(leaksIn('answers to operators', Buffer.from(JSON.stringify(answers)), marks)).toEqual([]);
+    expect(await leaksOf(house, marks)).toEqual([]);
   });
 });
 

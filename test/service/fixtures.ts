@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { digestOf } from '../../oci/digest.ts';
 import type { OciError } from '../../oci/error.ts';
+import type { ListRequest } from '../../oci/request.ts';
 import { parseRegistry } from '../../oci/reference.ts';
 import type { RequestReport } from '../../service/exchange.ts';
 import { listenOn } from '../../service/listen.ts';
@@ -22,6 +23,8 @@ class OneOfEach implements OciSource {
   open = 0;
   sizeBytes = BYTES.length;
   fail: OciError | undefined;
+  next: string | undefined;
+  filters: string | undefined;
   chunk: () => AsyncIterable<Buffer> = async function* () {
     yield BYTES;
   };
@@ -30,6 +33,12 @@ class OneOfEach implements OciSource {
     if (this.fail) throw this.fail;
     const descriptor = { mediaType: TYPE, digest: MANIFEST_DIGEST, sizeBytes: MANIFEST.length };
     return { descriptor, outcome: 'tier-hit' as const, content: MANIFEST };
+  }
+
+  async list({ subject, query }: ListRequest) {
+    if (this.fail) throw this.fail;
+    const asked = { subject, query: query.toString() };
+    return { content: Buffer.from(JSON.stringify(asked)), next: this.next, filters: this.filters };
   }
 
   async statBlob() {

@@ -72,7 +72,7 @@ async function replicaOf(
   const holder = () => ({ identity: name, address: pretended ?? address, storeId: 'store' });
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }, { ...options, leases: { api, holder, durationMs } }));
   const app = createOciServer({
-    source: tierSource(tier.images),
+    source: tierSource(tier.images, tier.access),
     names: { default: REGISTRY, isListed: () => false },
     report: () => undefined,
   });

@@ -45,7 +45,7 @@ describe('a fetch', () => {
     const all = await Promise.all(
       Array.from({ length: 32 }, async () => {
         const fetch = it.start();
-        expect(await fetch.opened()).toEqual({ sizeBytes: blob.sizeBytes });
+        expect(await fetch.opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
         await using content = await fetch.follow();
         return (await bytesOf(content)).equals(bytes);
       }),
@@ -88,7 +88,7 @@ describe('a fetch', () => {
     expect(errors.map((error) => error.code)).toEqual([code, code]);
     expect([it.fetches.count, it.ended.length]).toEqual([0, 1]);
     it.origin.calm();
-    expect(await it.start().opened()).toEqual({ sizeBytes: blob.sizeBytes });
+    expect(await it.start().opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
   });
 
   test('does not end with any of its readers', async () => {
@@ -116,7 +116,7 @@ describe('a fetch', () => {
     const otherPlace = placeOf(APP, 'other.test' as typeof REGISTRY);
     const fetch = tier.fetches.start(tier.client(), rightsAt(here), digest);
     const foreign = tier.fetches.start(tier.client(otherPlace.registry), rightsAt(otherPlace), digest);
-    expect(await fetch.opened()).toEqual({ sizeBytes: blob.sizeBytes });
+    expect(await fetch.opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
     expect((await failureOf(foreign.opened())).code).toBe('BLOB_UNKNOWN');
   });
 });
@@ -217,7 +217,7 @@ describe('a fetch that nobody waits for any more', () => {
       await fetch.opened();
       while (it.ended.length === round) {
         await nextTurn();
-        if (it.fetches.find(REGISTRY, digest)) await it.start().opened();
+        if (it.fetches.find({ registry: REGISTRY }, digest)) await it.start().opened();
       }
       await it.store.delete(digest);
     }

@@ -13,13 +13,14 @@ import { Access } from '../../shared-tier/access/access.ts';
 import { Callers } from '../../shared-tier/access/caller.ts';
 import { Grants } from '../../shared-tier/access/grants.ts';
 import { Proofs } from '../../shared-tier/access/proofs.ts';
+import { PublicFiles } from '../../shared-tier/access/public-files.ts';
 import { PublicPlaces } from '../../shared-tier/access/public-places.ts';
 import { Fetches } from '../../shared-tier/fetches.ts';
 import { Images } from '../../shared-tier/images.ts';
 import type { Holder, LeaseApi } from '../../shared-tier/leases/lease-api.ts';
 import { Leases } from '../../shared-tier/leases/leases.ts';
 import { MemoryLeaseApi } from '../../shared-tier/leases/memory-lease-api.ts';
-import { type DuplicateReason, Once } from '../../shared-tier/once.ts';
+import { Once } from '../../shared-tier/once.ts';
 import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
 import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
@@ -28,6 +29,7 @@ import { FileRecords, type Place } from '../../shared-tier/records.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
 import type { Rights } from '../../shared-tier/right.ts';
 import { Seal } from '../../shared-tier/seal.ts';
+import type { DuplicateReason } from '../../shared-tier/turns.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 
 export const MIB = 1024 * 1024;
@@ -175,27 +177,28 @@ export async function tierOf(registries: Record<string, { url: string }>, option
       ...(quarantineMs !== undefined && { quarantineMs }),
     }),
   );
-  const publicPlaces = await PublicPlaces.open({
-    layout: store.layout,
+  const publicPlaces = new PublicPlaces({
+    records: await PublicFiles.open(store.layout, (error) => notKept.push(error)),
     isEnabled: isPublicServed,
-    failed: (error) => notKept.push(error),
   });
   stack.defer(() => publicPlaces.settled());
   const grants = new Grants(new Seal(key, 'grant'));
   const proved: string[] = [];
   const proofs = new Proofs({ grants, publicPlaces, ttlMs, report: (result) => proved.push(result) });
   const access = new Access({ ...origins, callers: new Callers(key), grants, proofs, publicPlaces });
-  const images = new Images({ access, store, records, fetches, notKept: (error) => notKept.push(error) });
+  const images = new Images({ access, store, records, fetches, once, notKept: (error) => notKept.push(error) });
   return {
     ...origins,
     directory: directory.path,
     store,
     records,
     fetches,
+    once,
     publicPlaces,
     grants,
     proofs,
     proved,
+    access,
     images,
     ended,
     received,

@@ -1,12 +1,11 @@
 import { GrpcServer, type GrpcServerOptions } from '../../shared-tier/grpc-server.ts';
-import type { Images } from '../../shared-tier/images.ts';
 import { Seal } from '../../shared-tier/seal.ts';
 import { SignedReads } from '../../shared-tier/signed-reads.ts';
 
 /** A gRPC server on a port of its own, of a replica that says it is at `replica.test:5061`. */
 export async function grpcServerOf(
-  images: Images,
-  options: Omit<GrpcServerOptions, 'listen' | 'images' | 'reads'>,
+  { images, access }: Pick<GrpcServerOptions, 'images' | 'access'>,
+  options: Omit<GrpcServerOptions, 'listen' | 'images' | 'access' | 'reads'>,
 ): Promise<GrpcServer> {
   const reads = new SignedReads({
     images,
@@ -14,5 +13,5 @@ export async function grpcServerOf(
     advertise: () => 'replica.test:5061',
     report: () => undefined,
   });
-  return await GrpcServer.start({ listen: { host: '127.0.0.1', port: 0 }, images, reads, ...options });
+  return await GrpcServer.start({ listen: { host: '127.0.0.1', port: 0 }, images, access, reads, ...options });
 }

@@ -23,8 +23,8 @@ async function serverOf(options: TierOptions = {}, originOptions: OriginOptions 
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }, options));
   const reports: [string, OciError | undefined][] = [];
   const server = stack.use(
-    await grpcServerOf(tier.images, {
-      report: (method, _ms, error) => reports.push([method, error]),
+    await grpcServerOf(tier, {
+      report: (method, _ms, { error }) => reports.push([method, error]),
     }),
   );
   const address = `127.0.0.1:${server.port}`;

@@ -19,6 +19,12 @@ describe('a blob', () => {
     ]);
   });
 
+  test('that the store has no room for is told as one that is passed through', async () => {
+    await using it = await imagesOf({ capacityBytes: 4 });
+    await it.resolve(tag, here, false);
+    expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: true, isPassedThrough: true });
+  });
+
   test('that is cached rides on the grant of its repository', async () => {
     await using it = await imagesOf();
     await it.resolve();

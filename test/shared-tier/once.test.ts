@@ -154,6 +154,29 @@ describe('replicas that want the same', () => {
     expect(them.origin.bodyBytes(digest)).toBe(2 * blob.sizeBytes);
   });
 
+  test('ask the origin nothing for a caller who may read the repository that the other one reads from', async () => {
+    await using them = await cluster(3);
+    them.origin.mood = { bytesPerSecondPerConnection: 16 * MIB };
+    const all = await Promise.all(them.replicas.map(read));
+    expect(all.every((each) => each.equals(bytes))).toBe(true);
+    expect(them.origin.requests.map(({ method }) => method)).toEqual(['GET']);
+  });
+
+  test('ask it once for a caller of another repository, and not again when it has said yes before', async () => {
+    await using them = await cluster(3);
+    await them.origin.addBlob('org/other', blob);
+    them.origin.mood = SLOW;
+    await opened(them.replica(0));
+    await received(them.replica(0), 1);
+    const [second, third] = [them.replica(1), them.replica(2)];
+    await opened(second, placeOf('org/other'));
+    const heads = () => them.origin.count({ method: 'HEAD', repository: 'org/other' });
+    expect(heads()).toBe(1);
+    const rights = rightsAt(placeOf('org/other'));
+    await third.fetches.start(third.client(), rights, digest, { provedBytes: blob.sizeBytes }).opened();
+    expect([heads(), gets(them).length, third.followed]).toEqual([1, 1, ['replica-0']]);
+  });
+
   test('do not read from each other what the origin refuses to their callers', async () => {
     await using them = await cluster(2);
     them.origin.mood = SLOW;
@@ -186,6 +209,8 @@ describe('a turn', () => {
     expect([gets(them).length, replica.fetches.count]).toEqual([before, 0]);
     await using content = await replica.images.read(here, digest);
     expect((await bytesOf(content)).equals(bytes)).toBe(true);
+    // It is known here that it has just come: the second one needed no lease.
+    expect(them.kubernetes.count('create')).toBe(1);
     await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 

@@ -39,7 +39,7 @@ async function replicaWith({ cert, key }: Issued) {
 }
 
 async function readAt(replicas: Replicas, address: string): Promise<string> {
-  const source = replicas.source({ identity: 'other', address, storeId: 'store' }, REGISTRY);
+  const source = replicas.source({ identity: 'other', address, storeId: 'store' }, { registry: REGISTRY });
   const body = await source.getBlob(APP, digest, { start: 0, end: 7 }, { signal: forever });
   const pieces = [];
   for await (const piece of body.pieces) pieces.push(piece);

@@ -9,7 +9,7 @@ const seal = new Seal<ReadClaims>(Buffer.alloc(32, 1), 'read');
 const digest = digestOf(Buffer.from('content'));
 
 function sourceAt(replicas: Replicas, address: string) {
-  return replicas.source({ identity: 'other', address, storeId: 'store' }, REGISTRY);
+  return replicas.source({ identity: 'other', address, storeId: 'store' }, { registry: REGISTRY });
 }
 
 describe('a read at another replica', () => {

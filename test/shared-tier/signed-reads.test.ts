@@ -33,7 +33,7 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
     report: (report) => reports.push(report),
   });
   const app = createOciServer({
-    source: tierSource(tier.images),
+    source: tierSource(tier.images, tier.access),
     names: { default: REGISTRY, isListed: () => false },
     report: () => undefined,
   });

@@ -7,6 +7,8 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
+import type { ListRequest__Output } from '../../proto/generated/circ/v1/ListRequest.ts';
+import type { ListResponse } from '../../proto/generated/circ/v1/ListResponse.ts';
 import type { OpenBlobRequest__Output } from '../../proto/generated/circ/v1/OpenBlobRequest.ts';
 import type { OpenBlobResponse } from '../../proto/generated/circ/v1/OpenBlobResponse.ts';
 import type { ResolveManifestRequest__Output } from '../../proto/generated/circ/v1/ResolveManifestRequest.ts';
@@ -19,6 +21,7 @@ import { type Address, formatAddress } from '../../service/units.ts';
 /** What a tier's handler does: an answer, or a throw (an OciError becomes the status that the contract gives it). */
 export interface TierAnswers {
   openBlob?: (request: OpenBlobRequest__Output) => OpenBlobResponse | Promise<OpenBlobResponse>;
+  list?: (request: ListRequest__Output) => ListResponse | Promise<ListResponse>;
   resolveManifest?: (
     request: ResolveManifestRequest__Output,
   ) => ResolveManifestResponse | Promise<ResolveManifestResponse>;
@@ -52,6 +55,7 @@ export class ScriptedTier implements AsyncDisposable {
   /** What was asked, in order. */
   readonly blobQuestions: OpenBlobRequest__Output[] = [];
   readonly manifestQuestions: ResolveManifestRequest__Output[] = [];
+  readonly listQuestions: ListRequest__Output[] = [];
   /** What came along with each question about a blob. */
   readonly metadata: Metadata[] = [];
 
@@ -67,6 +71,10 @@ export class ScriptedTier implements AsyncDisposable {
       ResolveManifest: answering((request) => {
         this.manifestQuestions.push(request);
         return this.answers.resolveManifest?.(request) ?? {};
+      }),
+      List: answering((request) => {
+        this.listQuestions.push(request);
+        return this.answers.list?.(request) ?? {};
       }),
     };
     this.#server.addService(loadServices().SharedTier.service, handlers);

@@ -26,7 +26,17 @@ interface TokenReview {
   readonly spec: { readonly token: string; readonly audiences?: readonly string[] };
 }
 
+/** What is asked of somebody's rights. */
+export interface AccessReview {
+  readonly spec: {
+    readonly user: string;
+    readonly groups?: readonly string[];
+    readonly nonResourceAttributes?: { readonly verb: string; readonly path: string };
+  };
+}
+
 const REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+const ACCESS = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
 
 /**
  * The part of the Kubernetes API that reviews tokens, with its ways: 201, status, errors as Status objects. See
@@ -39,6 +49,9 @@ export class TestKubernetesApi implements AsyncDisposable {
   /** What was asked, as it came. */
   readonly reviews: TokenReview[] = [];
   readonly credentials: (string | undefined)[] = [];
+  /** `user verb path` of what is allowed. */
+  readonly rights = new Set<string>();
+  readonly accessReviews: AccessReview[] = [];
   mood: ApiMood = {};
   /** Connections that were made, ever. */
   connections = 0;
@@ -53,14 +66,25 @@ export class TestKubernetesApi implements AsyncDisposable {
     this.credentials.push(request.headers.authorization);
     const { status, delayMs } = this.mood;
     if (delayMs !== undefined) await sleep(delayMs);
-    if (request.method !== 'POST' || request.url !== REVIEWS) {
+    if (request.method !== 'POST' || ![REVIEWS, ACCESS].includes(request.url ?? '')) {
       send(response, 404, failure(404, 'not found'));
+      return;
+    }
+    if (request.url === ACCESS) {
+      const access = JSON.parse(Buffer.concat(pieces).toString()) as AccessReview;
+      this.accessReviews.push(access);
+      if (status !== undefined) send(response, status, failure(status, 'no'));
+      else send(response, 201, { ...access, metadata: {}, status: { allowed: this.#isAllowed(access) } });
       return;
     }
     const review = JSON.parse(Buffer.concat(pieces).toString()) as TokenReview;
     this.reviews.push(review);
     if (status === undefined) send(response, 201, { ...review, metadata: {}, status: this.#judge(review) });
     else send(response, status, failure(status, `no ${review.spec.token}`));
+  }
+
+  #isAllowed({ spec: { user, nonResourceAttributes } }: AccessReview): boolean {
+    return this.rights.has(`${user} ${nonResourceAttributes?.verb} ${nonResourceAttributes?.path}`);
   }
 
   #judge({ spec: { token, audiences = ['https://kubernetes.default.svc'] } }: TokenReview): object {

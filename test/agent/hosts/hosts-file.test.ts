@@ -1,13 +1,7 @@
-import { mkdir, readdir, rmdir, rm, symlink, utimes } from 'node:fs/promises';
+import { mkdir, readdir, rmdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  type HostsFile,
-  makeDirectory,
-  readHostsFile,
-  removeLeftovers,
-  writeHostsFile,
-} from '../../../agent/hosts/hosts-file.ts';
+import { type HostsFile, makeDirectory, readHostsFile, writeHostsFile } from '../../../agent/hosts/hosts-file.ts';
 import { certsDir } from './fixtures.ts';
 
 async function read(directory: string): Promise<HostsFile> {
@@ -51,18 +45,6 @@ describe('writeHostsFile', () => {
     await mkdir(join(asItWas.path, 'x'), { recursive: true });
     expect(await writeHostsFile(asItWas, Buffer.from(''))).toBe(false);
     expect(await readdir(join(certs.path, 'docker.io'))).toEqual(['hosts.toml']);
-  });
-});
-
-describe('removeLeftovers', () => {
-  test('removes old half-written files, and not what another agent writes now', async () => {
-    await using certs = await certsDir();
-    const old = await certs.write('docker.io/.hosts.toml.circ-old', '');
-    await utimes(old, 1, 1);
-    for (const name of ['.hosts.toml.circ-new', 'hosts.toml', '.hosts.toml'])
-      await certs.write(`docker.io/${name}`, '');
-    await removeLeftovers(dirname(old), 60_000);
-    expect((await readdir(dirname(old))).toSorted()).toEqual(['.hosts.toml', '.hosts.toml.circ-new', 'hosts.toml']);
   });
 });
 

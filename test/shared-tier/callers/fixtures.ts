@@ -1,6 +1,5 @@
 import { Client, Metadata, type ServiceError, credentials, type ServerCredentials } from '@grpc/grpc-js';
-import type { CallerCheck } from '../../../shared-tier/callers/caller-check.ts';
-import { requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
+import { type CallCheck, requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
 import type { OciError } from '../../../oci/error.ts';
 import { tierOf } from '../fixtures.ts';
 import { grpcServerOf } from '../grpc-fixture.ts';
@@ -12,7 +11,7 @@ export interface Ended {
 }
 
 export interface GuardedOptions {
-  readonly check: CallerCheck;
+  readonly check: CallCheck;
   readonly credentials?: ServerCredentials;
 }
 
@@ -23,7 +22,7 @@ export async function guarded(options: GuardedOptions) {
   const refusals: [OciError, string][] = [];
   const asked: string[] = [];
   const server = stack.use(
-    await grpcServerOf(tier.images, {
+    await grpcServerOf(tier, {
       report: (method) => asked.push(method),
       credentials: options.credentials,
       interceptors: [requireIdentity(options.check, (...refusal) => refusals.push(refusal))],

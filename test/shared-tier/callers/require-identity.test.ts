@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { OciError } from '../../../oci/error.ts';
 import type { SharedTierHandlers } from '../../../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../../../proto/load.ts';
-import { requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
+import { type Call, requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
 import { HEALTH, OPEN_BLOB, RESOLVE, TestCaller, guarded } from './fixtures.ts';
 
 /** Lets in who has exactly one token, this one. */
@@ -65,6 +65,29 @@ describe('a server that requires identity', () => {
     expect(await caller.ask(OPEN_BLOB)).toEqual({ code: status.UNAVAILABLE, details: 'the API is down' });
   });
 
+  test('tells who is not known from who is known and may not', async () => {
+    await using it = await guarded({
+      check: () => Promise.reject(new OciError('UNAUTHORIZED', 'you may not', { denied: true })),
+    });
+    using caller = new TestCaller(it.port);
+    expect(await caller.ask(OPEN_BLOB)).toEqual({ code: status.PERMISSION_DENIED, details: 'you may not' });
+  });
+
+  test('tells the check what is called, and from where', async () => {
+    const calls: Call[] = [];
+    await using it = await guarded({
+      check: (call) => {
+        calls.push(call);
+        return Promise.resolve();
+      },
+    });
+    using caller = new TestCaller(it.port);
+    await caller.ask(OPEN_BLOB);
+    expect(calls).toEqual([
+      expect.objectContaining({ path: OPEN_BLOB, peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string }),
+    ]);
+  });
+
   test('refuses when the check itself fails, and tells nothing of why', async () => {
     await using it = await guarded({ check: () => Promise.reject(new TypeError('a bug, with a secret')) });
     using caller = new TestCaller(it.port);
@@ -90,6 +113,7 @@ describe('a server that requires identity', () => {
         callback(null, {});
       },
       ResolveManifest: (_call, callback) => callback(null, {}),
+      List: (_call, callback) => callback(null, {}),
     };
     server.addService(loadServices().SharedTier.service, handlers);
     const { promise, resolve } = Promise.withResolvers<number>();

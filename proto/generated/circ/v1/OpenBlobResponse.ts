@@ -9,6 +9,7 @@ export interface OpenBlobResponse {
   'validForMs'?: (number | string | Long);
   'fromOrigin'?: (boolean);
   'grant'?: (_circ_v1_Grant | null);
+  'passedThrough'?: (boolean);
 }
 
 export interface OpenBlobResponse__Output {
@@ -17,4 +18,5 @@ export interface OpenBlobResponse__Output {
   'validForMs': (number);
   'fromOrigin': (boolean);
   'grant': (_circ_v1_Grant__Output | null);
+  'passedThrough': (boolean);
 }

@@ -1,0 +1,12 @@
+// Original file: proto/admin.proto
+
+
+export interface ListRepositoriesRequest {
+  'pageSize'?: (number);
+  'pageToken'?: (string);
+}
+
+export interface ListRepositoriesRequest__Output {
+  'pageSize': (number);
+  'pageToken': (string);
+}

@@ -1,0 +1,16 @@
+// Original file: proto/admin.proto
+
+
+export interface PreheatRequest {
+  'image'?: (string);
+  'platforms'?: (string)[];
+  'authorization'?: (string);
+  'parallelism'?: (number);
+}
+
+export interface PreheatRequest__Output {
+  'image': (string);
+  'platforms': (string)[];
+  'authorization': (string);
+  'parallelism': (number);
+}

@@ -1,0 +1,23 @@
+// Original file: proto/admin.proto
+
+export const PreheatState = {
+  PREHEAT_STATE_UNSPECIFIED: 'PREHEAT_STATE_UNSPECIFIED',
+  PREHEAT_STATE_FETCHING: 'PREHEAT_STATE_FETCHING',
+  PREHEAT_STATE_PRESENT: 'PREHEAT_STATE_PRESENT',
+  PREHEAT_STATE_FETCHED: 'PREHEAT_STATE_FETCHED',
+  PREHEAT_STATE_FAILED: 'PREHEAT_STATE_FAILED',
+} as const;
+
+export type PreheatState =
+  | 'PREHEAT_STATE_UNSPECIFIED'
+  | 0
+  | 'PREHEAT_STATE_FETCHING'
+  | 1
+  | 'PREHEAT_STATE_PRESENT'
+  | 2
+  | 'PREHEAT_STATE_FETCHED'
+  | 3
+  | 'PREHEAT_STATE_FAILED'
+  | 4
+
+export type PreheatState__Output = typeof PreheatState[keyof typeof PreheatState]

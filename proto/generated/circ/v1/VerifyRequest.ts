@@ -1,0 +1,8 @@
+// Original file: proto/admin.proto
+
+
+export interface VerifyRequest {
+}
+
+export interface VerifyRequest__Output {
+}

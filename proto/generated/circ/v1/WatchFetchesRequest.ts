@@ -1,0 +1,8 @@
+// Original file: proto/admin.proto
+
+
+export interface WatchFetchesRequest {
+}
+
+export interface WatchFetchesRequest__Output {
+}

@@ -1,0 +1,63 @@
+import type { Values } from '../../scripts/lab/chart.ts';
+
+/** Values as clusters have them, by what is special about them. */
+export const VALUE_SETS: Readonly<Record<string, Values>> = {
+  'the defaults': {},
+  'a bucket and three replicas': {
+    tier: {
+      replicas: 3,
+      store: {
+        type: 's3',
+        s3: { bucket: 'images/circ', endpoint: 'https://s3.example', credentialsSecret: 's3', caSecret: 's3-ca' },
+      },
+      affinity: { nodeAffinity: {} },
+      tolerations: [{ key: 'infra', operator: 'Exists' }],
+    },
+  },
+  'cert-manager, Prometheus and Grafana': {
+    tls: { mode: 'cert-manager' },
+    monitoring: { enabled: true, dashboard: true, labels: { release: 'prometheus' } },
+  },
+  'an issuer of its own': {
+    tls: { mode: 'cert-manager', certManager: { issuerRef: { name: 'ca', kind: 'ClusterIssuer' } } },
+  },
+  'an Ingress, registries and Secrets of its own': {
+    image: { repository: 'mirror.example:5000/circ', digest: `sha256:${'a'.repeat(64)}` },
+    imagePullSecrets: ['pull'],
+    ingress: { enabled: true, host: 'push.example', className: 'nginx', tlsSecret: 'push-tls' },
+    origins: { config: { registries: { 'registry.lab': { endpoint: 'http://10.0.0.1:5000' } } }, secret: 'origins' },
+    tls: { mode: 'secret', secret: 'tls' },
+    tier: { keySecret: 'key', store: { disk: { existingClaim: 'cache' } } },
+    agent: { env: { CIRC_INSECURE: 'false' }, podAnnotations: { team: 'platform' } },
+    networkPolicy: {
+      nodeCidrs: ['10.0.0.0/8'],
+      httpFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }],
+    },
+  },
+  'hosts.toml in other hands, and no directory of the host': {
+    agent: { certsDirectory: 'none', cache: { hostPath: '' }, port: 5050 },
+    priorityClass: { create: false },
+    flowSchema: { enabled: false },
+    networkPolicy: { enabled: false },
+  },
+  'its removal': { agent: { uninstall: true } },
+};
+
+/** Values that are mistakes, and what is said about them. */
+export const WRONG_VALUES: Readonly<Record<string, readonly [Values, RegExp]>> = {
+  'no image': [{ image: { repository: '' } }, /image\.repository: where you have pushed/],
+  'a misspelt name': [{ agnet: {} }, /additional properties 'agnet' not allowed/],
+  'an unknown distribution': [{ distribution: 'minikube' }, /distribution.*must be one of/s],
+  'a size without meaning': [{ tier: { store: { size: 'large' } } }, /size.*does not match/s],
+  'a list of directories, as containerd has it': [
+    { agent: { certsDirectory: '/etc/containerd/certs.d:/etc/docker/certs.d' } },
+    /certsDirectory.*does not match/s,
+  ],
+  'two replicas on one disk': [{ tier: { replicas: 2 } }, /more than one needs tier\.store\.type=s3/],
+  'a bucket without name': [{ tier: { store: { type: 's3' } } }, /tier\.store\.s3\.bucket/],
+  'a low port without root': [
+    { agent: { certsDirectory: 'none', cache: { hostPath: '' } } },
+    /needs a port from 1024 on/,
+  ],
+  'an Ingress without host': [{ ingress: { enabled: true } }, /ingress\.host/],
+};

@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:tls';
+import { describe, expect, test } from 'vitest';
+import {
+  CHART,
+  IMAGE,
+  type KubeObject,
+  RENDERED,
+  chartObjects,
+  objectsIn,
+  renderChart,
+  renderManifest,
+} from '../../scripts/lab/chart.ts';
+import { run } from '../../scripts/lab/run.ts';
+import { toolPath } from '../../scripts/lab/tools.ts';
+import { AGENT_VARIABLES } from '../../agent/config.ts';
+import { TIER_VARIABLES } from '../../shared-tier/config.ts';
+import { VALUE_SETS, WRONG_VALUES } from './chart-values.ts';
+
+interface Container {
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+}
+interface Workload extends KubeObject {
+  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly [Container] } } };
+}
+
+const DIRECTORIES = {
+  containerd: '/etc/containerd/certs.d',
+  kind: '/etc/containerd/certs.d',
+  k3s: '/var/lib/rancher/k3s/agent/etc/containerd/certs.d',
+  rke2: '/var/lib/rancher/rke2/agent/etc/containerd/certs.d',
+  eks: '/etc/containerd/certs.d',
+  gke: '/etc/containerd/hosts.d',
+  aks: '/etc/containerd/certs.d',
+  talos: '/etc/cri/conf.d/hosts',
+};
+
+function workload(objects: readonly KubeObject[], kind: 'DaemonSet' | 'Deployment'): Workload {
+  return objects.find((object) => object.kind === kind) as Workload;
+}
+
+function variables(object: Workload): Record<string, string> {
+  const [container] = object.spec.template.spec.containers;
+  return Object.fromEntries(container.env.map(({ name, value = '' }) => [name, value]));
+}
+
+/** Kinds and names of the objects in a plain manifest. */
+async function names(file: string): Promise<string[]> {
+  return objectsIn(await readFile(`manifests/${file}`, 'utf8')).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+}
+
+test('helm finds nothing to say against the chart', async () => {
+  const argv = [toolPath('helm'), 'lint', '--strict', CHART, '--set', `image.repository=${IMAGE}`];
+  expect((await run(argv)).stdout).toContain('0 chart(s) failed');
+});
+
+test.each(Object.entries(VALUE_SETS))(
+  'the chart takes %s, and every variable it sets is one of the programs',
+  async (_, values) => {
+    const objects = await chartObjects(values);
+    const known = { DaemonSet: AGENT_VARIABLES, Deployment: TIER_VARIABLES };
+    for (const kind of ['DaemonSet', 'Deployment'] as const) {
+      const set = Object.keys(variables(workload(objects, kind))).filter((name) => name !== 'HOST_IP');
+      expect(Object.keys(known[kind])).toEqual(expect.arrayContaining(set));
+    }
+  },
+);
+
+test.each(Object.entries(WRONG_VALUES))('the chart refuses %s, and says what is wrong', async (_, [values, words]) => {
+  await expect(renderChart(values)).rejects.toThrow(words);
+});
+
+test.each(Object.entries(DIRECTORIES))(
+  'on %s the agent keeps the hosts.toml files below %s',
+  async (distribution, directory) => {
+    const agent = workload(await chartObjects({ distribution }), 'DaemonSet');
+    expect(variables(agent)['CIRC_CONTAINERD_CERTS_DIR']).toBe(directory);
+    expect(agent.spec.template.spec).toMatchObject({
+      volumes: expect.arrayContaining([
+        { name: 'certs', hostPath: { path: directory, type: 'DirectoryOrCreate' } },
+      ]) as unknown,
+    });
+  },
+);
+
+test('an agent believes the certificate that is generated, for the name by which it comes', async () => {
+  const secrets = await chartObjects({}, ['secrets.yaml']);
+  const { data } = secrets.find(({ metadata }) => metadata.name === 'circ-shared-tier-tls') as KubeObject & {
+    data: Record<string, string>;
+  };
+  const pem = (name: string): Buffer => Buffer.from(data[name] ?? '', 'base64');
+  const server = createServer({ cert: pem('tls.crt'), key: pem('tls.key') });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ port, host: '127.0.0.1', ca: pem('ca.crt'), servername: 'circ-shared-tier.circ.svc' });
+  try {
+    await once(socket, 'secureConnect');
+    expect(socket.authorized).toBe(true);
+  } finally {
+    socket.destroy();
+    server.close();
+  }
+});
+
+describe('the plain manifests', () => {
+  test.each(Object.entries(RENDERED))('%s is what the chart makes', async (name, rendered) => {
+    const [stamp = '', ...lines] = (await readFile(`manifests/${name}`, 'utf8')).split(/(?<=\n)/);
+    expect(stamp).toMatch(/^# Rendered by npm run manifests /);
+    expect(lines.join('')).toBe(await renderManifest(rendered));
+  });
+
+  test('uninstall.yaml replaces the agents of install.yaml and nothing else', async () => {
+    expect(await names('uninstall.yaml')).toEqual(['ServiceAccount circ-agent', 'DaemonSet circ-agent']);
+    expect(await names('install.yaml')).toEqual(expect.arrayContaining(['Namespace circ', 'DaemonSet circ-agent']));
+  });
+});
