@@ -44,7 +44,7 @@ export class PublicPlaces {
   readonly #records: PublicRecords;
   readonly #places: LRUCache<string, PublicRecord>;
   readonly #writtenAtMs = new Map<string, number>();
-  readonly #looked = new LRUCache<string, true>({ max: MAX_PLACES, ttl: LOOK_AGAIN_MS });
+  readonly #looked = new LRUCache<string, true>({ ...atMost(MAX_PLACES), ttl: LOOK_AGAIN_MS });
   readonly #looks = new SharedFlight<void>();
 
   constructor({ records, isEnabled }: PublicPlacesOptions) {
