@@ -28,7 +28,9 @@ export interface DiskSpoolOptions {
 /** Room is taken in steps that grow with the content. */
 const MIN_STEP_BYTES = 256 * 1024;
 const MAX_STEP_BYTES = 64 * 1024 * 1024;
-const HASH_EVERY_BYTES = 1024 * 1024;
+/** Less is not worth the disk's trouble before the commit. */
+const SETTLE_BYTES = 16 * 1024 * 1024;
+const HASH_EVERY_BYTES = 4 * 1024 * 1024;
 /** What nearly everybody uses; for other digests the file is read once more. */
 const USUAL: Algorithm = 'sha256';
 
@@ -42,6 +44,8 @@ export class DiskSpool implements Spool {
   /** The file has been that long. */
   #writtenBytes = 0;
   #reservedBytes = 0;
+  #settledTo = 0;
+  #settling: Promise<unknown> | undefined;
   #isEnded = false;
   #busy: Promise<unknown> = Promise.resolve();
 
@@ -64,9 +68,9 @@ export class DiskSpool implements Spool {
     return this.#sizeBytes;
   }
 
-  async append(piece: Uint8Array): Promise<void> {
+  async append(pieces: readonly Uint8Array[]): Promise<void> {
     await this.#alone(async () => {
-      const end = this.#sizeBytes + piece.length;
+      const end = pieces.reduce((sum, { length }) => sum + length, this.#sizeBytes);
       if (end > this.#reservedBytes) {
         const step = Math.min(Math.max(MIN_STEP_BYTES, this.#sizeBytes), MAX_STEP_BYTES);
         const bytes = Math.max(end - this.#reservedBytes, step);
@@ -74,7 +78,7 @@ export class DiskSpool implements Spool {
         this.#reservedBytes += bytes;
       }
       try {
-        await writeAll(this.#file, this.#sizeBytes, [piece]);
+        await writeAll(this.#file, this.#sizeBytes, pieces);
       } catch (cause) {
         throw new OciError('UNAVAILABLE', 'content cannot be stored', { cause });
       }
@@ -86,6 +90,15 @@ export class DiskSpool implements Spool {
         this.#hashedTo = end;
       }
     });
+  }
+
+  settle(): void {
+    if (this.#isEnded || this.#settling || this.#sizeBytes - this.#settledTo < SETTLE_BYTES) return;
+    this.#settledTo = this.#sizeBytes;
+    this.#settling = this.#file.datasync().then(
+      () => (this.#settling = undefined),
+      () => (this.#settling = undefined), // said by the commit
+    );
   }
 
   truncate(sizeBytes: number): void {
@@ -107,6 +120,7 @@ export class DiskSpool implements Spool {
         throw new OciError('CORRUPT', 'the bytes do not have this digest');
       }
       try {
+        await this.#settling;
         if (this.#writtenBytes > size) await this.#file.truncate(size);
         await this.#file.datasync();
         this.#options.publish(digest, size);
@@ -124,6 +138,7 @@ export class DiskSpool implements Spool {
     if (this.#isEnded) return;
     this.#isEnded = true;
     await this.#hash?.cancel();
+    await this.#settling;
     await this.#file.close().catch(() => undefined);
     this.#options.reserved.giveBack(this.#reservedBytes, this.#reservedBytes - this.#writtenBytes);
     this.#options.remove();

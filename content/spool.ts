@@ -10,8 +10,11 @@ export interface Spool extends AsyncDisposable {
   /** What it holds now. */
   readonly sizeBytes: number;
 
-  /** Writes the piece at the end. @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written */
-  append(piece: Uint8Array): Promise<void>;
+  /** Writes the pieces at the end. @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written */
+  append(pieces: readonly Uint8Array[]): Promise<void>;
+
+  /** Begins to make durable what it holds now, so that `commit` has less to wait for. Nothing waits for it, and it never fails. */
+  settle(): void;
 
   /** Forgets what lies behind this position. */
   truncate(sizeBytes: number): void;

@@ -133,7 +133,12 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   gauge('circ_fetch_waiters', 'Readers that wait for what is being retrieved', gauges.fetchWaiters, metrics);
   gauge('circ_agents', 'Agents that are connected to this replica', gauges.agents, metrics);
   gauge('circ_store_capacity_bytes', 'Bound of the store', gauges.storeCapacityBytes, metrics);
-  gauge('circ_store_bytes', 'Bytes in the store, content on its way included', gauges.storeBytes, metrics);
+  gauge(
+    'circ_store_bytes',
+    'Bytes in the store, content on its way included; of a bucket, by the last round of its collector',
+    gauges.storeBytes,
+    metrics,
+  );
   const seldom = new Seldom();
   const warned = new Set<Registry>();
 

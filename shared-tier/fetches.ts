@@ -64,6 +64,7 @@ const SPARE_FETCHES = 8;
 const MAX_ATTEMPTS = 64;
 /** Each try to fetch content that is wrong would cost the origin all of its bytes. */
 const QUARANTINE_MS = 60_000;
+const RECENT_MS = 30_000;
 const BLOB_MEDIA_TYPE = 'application/octet-stream';
 
 /** All retrievals under way: one per origin and digest. Two origins never share one: each must deliver its own bytes. */
@@ -71,6 +72,8 @@ export class Fetches implements AsyncDisposable {
   readonly #options: FetchesOptions;
   readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
+  /** What was fetched a moment ago: who looked into the store just before that begins a fetch now. */
+  readonly #recent = new LRUCache<string, true>({ max: 10_000, ttl: RECENT_MS });
   readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
@@ -109,9 +112,14 @@ export class Fetches implements AsyncDisposable {
 
   /** @throws OciError CORRUPT when this origin's bytes were found wrong a moment ago */
   assertTrusted(registry: Registry, digest: Digest): void {
-    if (this.#corrupt.has(keyOf(registry, digest))) {
+    if (!this.isTrusted(registry, digest)) {
       throw new OciError('CORRUPT', 'the origin sent other bytes than the digest says');
     }
+  }
+
+  /** Were this origin's bytes not found wrong a moment ago? */
+  isTrusted(registry: Registry, digest: Digest): boolean {
+    return !this.#corrupt.has(keyOf(registry, digest));
   }
 
   /**
@@ -152,6 +160,7 @@ export class Fetches implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<OciError | undefined>();
     const { store, records, once, events, lingerMs = 60_000, parkMs = 600_000 } = this.#options;
     let isKept = true;
+    const isRecent = this.#recent.has(key);
     const fetch = new Fetch({
       rights,
       digest,
@@ -171,7 +180,7 @@ export class Fetches implements AsyncDisposable {
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
         const { provedBytes } = told;
         const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
-        return await once.start(question, missing);
+        return await once.start({ ...question, isRecent, isStoreAway: () => records.isAway === true }, missing);
       },
       notKept: (error) => {
         isKept = false;
@@ -183,6 +192,7 @@ export class Fetches implements AsyncDisposable {
         this.#running.delete(key);
         resolve(error);
         if (error?.code === 'CORRUPT') this.#corrupt.set(key, true);
+        if (!error && isKept) this.#recent.set(key, true);
         if (error || isKept) events.ended(place, digest, error);
       },
     });

@@ -24,6 +24,10 @@ export interface OnceQuestion {
   readonly provedBytes: number | undefined;
   /** What came from this origin and is in the store by now. */
   readonly stored: () => Promise<Content | undefined>;
+  /** Was it fetched here a moment ago, maybe since this caller's look into the store? Then that needs no turn. */
+  readonly isRecent?: boolean;
+  /** Has the store given no answer a moment ago? */
+  readonly isStoreAway?: (() => boolean) | undefined;
 }
 
 /** A download that no other replica makes at the same time, or that another replica makes. */
@@ -99,6 +103,8 @@ async function begin(
   missing: ByteRange | undefined,
 ): Promise<SharedDownload> {
   const { download, stored, provedBytes } = question;
+  const isHere = question.isRecent === true && !missing && (await isStored(stored));
+  if (isHere) return { sizeBytes: await provedSize(question), isStored: true, isCopy: false, ...NOTHING_MISSING };
   const turn = await turns.next();
   await using content = turn.kind === 'held' ? undefined : await stored();
   // Those who wait have had their answer already when only a part is missing.
@@ -106,9 +112,12 @@ async function begin(
   let started: StartedDownload | undefined;
   if (turn.kind === 'held') {
     if (sizeBytes === undefined) started = await startAt(turn.holder, replicas, question);
-  } else if (!content) started = await startDownload(withLoss(download, turn), missing);
+  } else if (!content) {
+    if (turn.kind === 'acquired' && question.isStoreAway?.() === true) turns.isUnsure();
+    started = await startDownload(withLoss(download, turn), missing);
+  }
   sizeBytes = started?.sizeBytes ?? sizeBytes;
-  sizeBytes ??= (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
+  sizeBytes ??= await provedSize(question);
   return {
     sizeBytes,
     isStored: content !== undefined,
@@ -121,6 +130,16 @@ async function begin(
     },
     [Symbol.asyncDispose]: async () => await turns[Symbol.asyncDispose](),
   };
+}
+
+/** What the origin says of the size to this caller, and so that it may be read. */
+async function provedSize({ download, provedBytes }: OnceQuestion): Promise<number> {
+  return provedBytes ?? (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
+}
+
+async function isStored(stored: OnceQuestion['stored']): Promise<boolean> {
+  await using content = await stored();
+  return content !== undefined;
 }
 
 /** Takes in all that this turn gives. @returns whether that is everything; if not, it is somebody else's turn now */

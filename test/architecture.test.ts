@@ -51,6 +51,25 @@ describe('the tests', () => {
   });
 });
 
+describe('ARCHITECTURE.md', () => {
+  test('has a test for each line of what happens when each part dies', () => {
+    const [, section = ''] = textOf('ARCHITECTURE.md').split('## What happens when each part dies\n');
+    const rows =
+      section
+        .split('\n## ')[0]
+        ?.split('\n')
+        .filter((line) => /^\| (?!what \||-)/.test(line)) ?? [];
+    expect(rows.length).toBeGreaterThan(10);
+    const untested = rows.filter((row) => {
+      const cells = row.split(' | ');
+      const [, path = '', title] = /`(.+)`(?:: (.+))? \|$/.exec(cells.at(-1) ?? '') ?? [];
+      const name = title ?? cells[0]?.slice(2) ?? '';
+      return !existsSync(join(ROOT, path)) || !textOf(path).includes(`test('${name}`);
+    });
+    expect(untested).toEqual([]);
+  });
+});
+
 describe('the rules themselves', () => {
   test.each([
     ['oci/a.ts', "import { a } from '../content/b.ts';"],

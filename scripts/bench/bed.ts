@@ -95,6 +95,7 @@ export class Bed implements AsyncDisposable {
     const network = stack.use(await Network.create());
     const far = await network.attach('origin');
     await network.limitUplink(far, linkMegabits);
+    await network.limitDownlink(far, linkMegabits);
     return new Bed({ here: network.hub, far, directory, logs }, options, stack.move());
   }
 
@@ -114,7 +115,7 @@ export class Bed implements AsyncDisposable {
   async s3(): Promise<VersityGateway> {
     const directory = join(this.directory, 's3');
     const gateway = this.#stack.use(await VersityGateway.start(directory, this.logFile('s3'), this.here));
-    this.#processes.set('s3', gateway.pid);
+    this.#processes.set('s3', gateway.daemon.pid);
     return gateway;
   }
 

@@ -61,7 +61,7 @@ export const coldSlowConnections: Bench = {
 async function withRegistry(bed: Bed, sizeBytes: number): Promise<Place> {
   const digest = await bed.storage.add(sizeBytes, 1);
   const warmUp = await bed.storage.add(WARM_UP_BYTES, 2);
-  const manifest = await bed.storage.image({ digest, size: sizeBytes });
+  const manifest = await bed.storage.image([{ digest, size: sizeBytes }]);
   const registry = await bed.registry();
   return { bed, origin: `http://${registry.address}`, digest, warmUp, manifest };
 }

@@ -14,11 +14,12 @@ import { cold, coldSlowConnections, coldThinLink } from './cold.ts';
 import { containerdPull } from './containerd-pull.ts';
 import { firstByte } from './first-byte.ts';
 import { herd } from './herd.ts';
+import { herdReplicas } from './herd-replicas.ts';
 import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
-import { push } from './push.ts';
+import { push, pushAtOnce, pushThinLink } from './push.ts';
 import { relay } from './relay.ts';
 import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
@@ -36,7 +37,10 @@ const benches: Readonly<Record<string, Bench>> = {
   'cold-slow-connections': coldSlowConnections,
   'first-byte': firstByte,
   herd,
+  'herd-replicas': herdReplicas,
   push,
+  'push-thin-link': pushThinLink,
+  'push-at-once': pushAtOnce,
   memory,
   s3,
 };

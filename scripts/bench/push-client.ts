@@ -1,6 +1,6 @@
 /**
  * Pushes one blob, as a process of its own: a POST, and a PUT of all its bytes. Arguments: the address of the uploads, the
- * blob's size, a seed. Writes the seconds from the first byte to the answer.
+ * blob's size, a seed. Writes the digest, and the seconds from the first byte to the answer.
  */
 import { type IncomingMessage, request } from 'node:http';
 import { Readable } from 'node:stream';
@@ -35,5 +35,5 @@ const startedAt = performance.now();
 const length = { 'content-length': blob.sizeBytes };
 const { statusCode } = await send('PUT', url, length, blob.pieces(0, blob.sizeBytes));
 if (statusCode !== 201) throw new Error(`PUT: ${statusCode}`);
-process.stdout.write(`${(performance.now() - startedAt) / 1000}\n`);
+process.stdout.write(`${digest} ${(performance.now() - startedAt) / 1000}\n`);
 process.exit();

@@ -7,6 +7,12 @@ import { generatedBlob } from '../../test/support/blobs.ts';
 /** The repository of all generated blobs. */
 export const REPOSITORY = 'bench/blob';
 
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
 /** The same blobs in two places, as one file each: in a registry's storage, and below a web server's root. */
 export class BlobStorage {
   /** Of CNCF distribution's filesystem driver. */
@@ -33,17 +39,11 @@ export class BlobStorage {
     return digest;
   }
 
-  /** Writes an image of this one layer. @returns the digest of its manifest */
-  async image(layer: { digest: Digest; size: number }): Promise<Digest> {
-    const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(Buffer.from('{}')), size: 2 };
-    const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...layer }];
-    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-    const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
-    const digest = digestOf(content);
-    await mkdir(dirname(this.#data(digest)), { recursive: true });
-    await writeFile(this.#data(digest), content);
-    await this.#link(`_manifests/revisions/sha256/${hexOf(digest)}`, digest);
-    return digest;
+  /** Writes an image of these layers. @returns the digest of its manifest */
+  async image(blobs: readonly { digest: Digest; size: number }[], tag = 'latest'): Promise<Digest> {
+    const config = await this.#put(Buffer.from('{}'), 'application/vnd.oci.empty.v1+json');
+    const layers = blobs.map((blob) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...blob }));
+    return await this.#manifest(tag, config, layers);
   }
 
   /** Writes an image of many layers, each of one small file, under a tag. */
@@ -57,15 +57,20 @@ export class BlobStorage {
     const rootfs = { type: 'layers', diff_ids: tars.map((tar) => digestOf(tar)) };
     const content = Buffer.from(JSON.stringify({ ...platform, config: {}, rootfs }));
     const config = await this.#put(content, 'application/vnd.oci.image.config.v1+json');
+    await this.#manifest(tag, config, layers);
+  }
+
+  async #manifest(tag: string, config: Descriptor, layers: readonly Descriptor[]): Promise<Digest> {
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
     const text = JSON.stringify({ schemaVersion: 2, mediaType, config, layers });
     const { digest } = await this.#put(Buffer.from(text), mediaType);
     await this.#link(`_manifests/revisions/sha256/${hexOf(digest)}`, digest);
     await this.#link(`_manifests/tags/${tag}/current`, digest);
     await this.#link(`_manifests/tags/${tag}/index/sha256/${hexOf(digest)}`, digest);
+    return digest;
   }
 
-  async #put(content: Buffer, mediaType: string): Promise<{ mediaType: string; digest: Digest; size: number }> {
+  async #put(content: Buffer, mediaType: string): Promise<Descriptor> {
     const digest = digestOf(content);
     await mkdir(dirname(this.#data(digest)), { recursive: true });
     await writeFile(this.#data(digest), content);

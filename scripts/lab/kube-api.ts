@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { Daemon } from './daemon.ts';
@@ -33,6 +33,26 @@ export const API_SERVICE = '10.96.0.1';
 export const TOKENS = 'service-accounts';
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
+/** What is said of calls in the audit log: leases of people's namespaces, once they are answered. */
+const AUDIT_POLICY = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [
+    { level: 'None', namespaces: ['kube-system'] },
+    { level: 'Metadata', resources: [{ group: 'coordination.k8s.io', resources: ['leases'] }] },
+    { level: 'None' },
+  ],
+};
+
+/** One call about leases, as the API's audit log has it. */
+export interface LeaseCall {
+  /** create, get, update, delete, list. */
+  readonly verb: string;
+  readonly status: number;
+  readonly name: string | undefined;
+}
+
 /** A Kubernetes API: etcd and a kube-apiserver, with roles enforced, and nothing else that acts on what is written. */
 export class KubeApi implements AsyncDisposable {
   /** `https://host:port` */
@@ -45,15 +65,18 @@ export class KubeApi implements AsyncDisposable {
   readonly #curl: Curl;
   readonly #etcd: Daemon;
   readonly #startServer: () => Promise<Daemon>;
+  readonly #auditLog: string;
   #server: Daemon;
 
   private constructor(
     { url, pki, admin, kubeconfig }: Pick<KubeApi, 'url' | 'pki' | 'admin' | 'kubeconfig'>,
+    auditLog: string,
     curl: Curl,
     etcd: Daemon,
     server: Daemon,
     startServer: () => Promise<Daemon>,
   ) {
+    this.#auditLog = auditLog;
     this.#curl = curl;
     this.url = url;
     this.pki = pki;
@@ -74,7 +97,12 @@ export class KubeApi implements AsyncDisposable {
     const pki = await Pki.create(pkiDirectory);
     const admin = await pki.issue('admin', '/O=system:masters/CN=admin');
     await writeFile(kubeconfig, await pki.kubeconfig(url, admin), { mode: 0o600 });
+    const [auditLog, auditPolicy] = [join(directory, 'audit.jsonl'), join(directory, 'audit-policy.json')];
+    await writeFile(auditLog, '');
+    await writeFile(auditPolicy, JSON.stringify(AUDIT_POLICY));
     const serverArgs = [
+      `--audit-log-path=${auditLog}`,
+      `--audit-policy-file=${auditPolicy}`,
       `--etcd-servers=http://127.0.0.1:${etcdPort}`,
       `--bind-address=${namespace ? '0.0.0.0' : '127.0.0.1'}`,
       `--secure-port=${port}`,
@@ -109,7 +137,7 @@ export class KubeApi implements AsyncDisposable {
     };
     const server = await startServer();
     stack.move();
-    return new KubeApi({ url, pki, admin, kubeconfig }, curl, etcd, server, startServer);
+    return new KubeApi({ url, pki, admin, kubeconfig }, auditLog, curl, etcd, server, startServer);
   }
 
   /** The kube-apiserver; to stop it, freeze it, kill it. */
@@ -152,6 +180,15 @@ export class KubeApi implements AsyncDisposable {
     });
   }
 
+  /** The calls about leases in a namespace so far, in the order of their answers. */
+  async leaseCalls(namespace: string): Promise<LeaseCall[]> {
+    const lines = (await readFile(this.#auditLog, 'utf8')).split('\n').slice(0, -1);
+    return lines
+      .map((line) => JSON.parse(line) as AuditEvent)
+      .filter(({ objectRef }) => objectRef.namespace === namespace)
+      .map(({ verb, responseStatus, objectRef }) => ({ verb, status: responseStatus.code, name: objectRef.name }));
+  }
+
   /** Its next life, on the same etcd and at the same port. */
   async restart(): Promise<void> {
     await this.#server.stop();
@@ -162,6 +199,13 @@ export class KubeApi implements AsyncDisposable {
     await this.#server[Symbol.asyncDispose]();
     await this.#etcd[Symbol.asyncDispose]();
   }
+}
+
+/** https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ */
+interface AuditEvent {
+  readonly verb: string;
+  readonly objectRef: { readonly namespace: string; readonly name?: string };
+  readonly responseStatus: { readonly code: number };
 }
 
 function etcdArgs(directory: string, port: string, peerPort: string): string[] {

@@ -1,17 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Program, startAgent, startTier } from './circ.ts';
+import type { Program } from './circ.ts';
 import { Containerd, type ContainerdOptions, hostsToml } from './containerd.ts';
 import { ensureImages } from './images.ts';
-import { type Namespace, Network } from './network.ts';
-import { logsDir } from './paths.ts';
-import { type Registry, startRegistry } from './registry.ts';
+import type { Namespace, Network } from './network.ts';
+import type { Registry } from './registry.ts';
 import { lastLines } from './run.ts';
+import { REGISTRY, Site } from './site.ts';
 import { toolPath } from './tools.ts';
 
-/** The registry's name for clients. It resolves to nothing: only hosts.toml and the origins file know where it is. */
-export const REGISTRY = 'registry.lab';
+export { REGISTRY };
 
 /** Where clients on a node find its agent. */
 export const AGENT_URL = 'http://127.0.0.1:5050';
@@ -32,6 +30,8 @@ export interface LabOptions extends LabContainerdOptions {
   readonly registries?: readonly string[];
   /** The origin has nothing at first, and may be pushed to. */
   readonly isOriginEmpty?: boolean;
+  /** Whom the origin lets in, see `RegistryOptions`; everybody unless given. */
+  readonly htpasswd?: string;
   /** Further variables of the shared tier, or other values. */
   readonly tierEnv?: Readonly<Record<string, string>>;
   /** The same for the agent. */
@@ -73,48 +73,18 @@ export interface Lab extends AsyncDisposable {
 
 /** Starts everything and waits until all of it answers. */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const storage = await ensureImages();
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'lab-'));
   await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-
-  const network = stack.use(await Network.create());
-  const originNode = await network.attach('origin');
+  const { registries = [], isOriginEmpty = false, htpasswd, tierEnv = {}, agentEnv = {} } = options;
+  const content = isOriginEmpty ? {} : { storage: async () => await ensureImages() };
+  const site = stack.use(
+    await Site.start({ name: 'lab', registries, ...content, ...(htpasswd !== undefined && { htpasswd }) }),
+  );
+  const { network, originNode, origin, directory, logs } = site;
   const node = await network.attach('node');
-  const origin = stack.use(
-    await startRegistry({
-      namespace: originNode,
-      storage: options.isOriginEmpty ? join(directory, 'storage') : storage,
-      directory,
-      logFile: join(logs, 'origin.log'),
-      readOnly: options.isOriginEmpty !== true,
-    }),
-  );
-
-  const origins = join(directory, 'origins.yaml');
-  const names = [REGISTRY, ...(options.registries ?? [])];
-  const entries = names.map((name) => `  ${name}:\n    endpoint: http://${origin.address}\n`);
-  await writeFile(origins, `registries:\n${entries.join('')}`);
   const startOurTier = async (logName: string): Promise<Program> =>
-    await startTier({
-      namespace: network.hub,
-      directory: join(directory, 'tier'),
-      logFile: join(logs, `${logName}.log`),
-      origins,
-      ...(options.tierEnv && { env: options.tierEnv }),
-    });
+    await site.tier({ namespace: network.hub, name: 'tier', logName, env: tierEnv });
   const tier = stack.use(await startOurTier('tier'));
-  const agent = stack.use(
-    await startAgent(network.hub, {
-      namespace: node,
-      directory: join(directory, 'agent'),
-      logFile: join(logs, 'agent.log'),
-      origins,
-      ...(options.agentEnv && { env: options.agentEnv }),
-    }),
-  );
+  const agent = stack.use(await site.agent(network.hub, { namespace: node, name: 'agent', env: agentEnv }));
   let containerds = 0;
   const startContainerd = async (which: LabContainerdOptions): Promise<Containerd> => {
     const name = `containerd-${(containerds += 1)}`;

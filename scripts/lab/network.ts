@@ -83,6 +83,17 @@ export class Network implements AsyncDisposable {
     return leaf;
   }
 
+  /** From now on what `leaf` sends to `other` is lost on its way, and neither is told. */
+  async cut(leaf: Namespace, other: Namespace): Promise<void> {
+    // A card that nobody has.
+    await leaf.run(['ip', 'neigh', 'replace', other.address, 'lladdr', '02:00:00:00:00:01', 'dev', 'eth0']);
+  }
+
+  /** Takes `cut` back. */
+  async mend(leaf: Namespace, other: Namespace): Promise<void> {
+    await leaf.run(['ip', 'neigh', 'del', other.address, 'dev', 'eth0']);
+  }
+
   /** Limits what `leaf` can send, in Mbit/s; `undefined` takes the limit away. */
   async limitUplink(leaf: Namespace, megabits: number | undefined): Promise<void> {
     if (megabits === undefined) {
@@ -91,6 +102,12 @@ export class Network implements AsyncDisposable {
     }
     const bucket = ['tbf', 'rate', `${megabits}mbit`, 'burst', '512kb', 'latency', '50ms'];
     await leaf.run(['tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', ...bucket]);
+  }
+
+  /** Limits what can be sent to `leaf`, in Mbit/s. */
+  async limitDownlink({ name }: Namespace, megabits: number): Promise<void> {
+    const bucket = ['tbf', 'rate', `${megabits}mbit`, 'burst', '512kb', 'latency', '50ms'];
+    await this.hub.run(['tc', 'qdisc', 'replace', 'dev', `to-${name}`, 'root', ...bucket]);
   }
 
   /** Limits what `leaf` can send to each of the receivers, in Mbit/s, as if each had a link of its own. */

@@ -13,22 +13,20 @@ const BUCKET = 'circ-lab';
 const PORT = 7070;
 const CREDENTIALS = { accessKeyId: 'lab-access-key', secretAccessKey: 'lab-secret-key' };
 
-/** A real S3-compatible server (https://github.com/versity/versitygw) over a directory, on loopback, with one bucket. */
+/** A real S3-compatible server (https://github.com/versity/versitygw) over a directory, with one bucket. */
 export class VersityGateway implements AsyncDisposable {
   readonly url: string;
-  readonly pid: number;
-  readonly #daemon: Daemon;
+  readonly daemon: Daemon;
 
   private constructor(url: string, daemon: Daemon) {
     this.url = url;
-    this.pid = daemon.pid;
-    this.#daemon = daemon;
+    this.daemon = daemon;
   }
 
-  /** @param namespace where it runs; beside this process if there is none */
+  /** @param namespace where it runs, at its address; beside this process, on loopback, if there is none */
   static async start(directory: string, logFile: string, namespace?: Namespace): Promise<VersityGateway> {
     await mkdir(join(directory, BUCKET), { recursive: true });
-    const address = `127.0.0.1:${namespace ? PORT : await freePort()}`;
+    const address = namespace ? `${namespace.address}:${PORT}` : `127.0.0.1:${await freePort()}`;
     const { accessKeyId, secretAccessKey } = CREDENTIALS;
     const gateway = [
       '--port',
@@ -77,7 +75,7 @@ export class VersityGateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#daemon[Symbol.asyncDispose]();
+    await this.daemon[Symbol.asyncDispose]();
   }
 }
 

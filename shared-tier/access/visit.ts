@@ -71,13 +71,13 @@ export class Visit {
   }
 
   /** Asks the origin for a blob. @param isReplaceable see `Subject` @throws OciError see `Proofs` */
-  async proveBlob(digest: Digest, isReplaceable: boolean): Promise<{ sizeBytes: number }> {
-    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest);
+  async proveBlob(digest: Digest, isReplaceable: boolean, as: 'question' | 'fetch'): Promise<{ sizeBytes: number }> {
+    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest, as);
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */
-  get isPublic(): boolean {
-    return this.#options.publicPlaces.has(this.place);
+  async isPublic(): Promise<boolean> {
+    return await this.#options.publicPlaces.has(this.place);
   }
 
   /** What the tag meant when an anonymous caller last asked. */

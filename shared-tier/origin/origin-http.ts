@@ -7,6 +7,7 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
+import { OriginQueue, type Ticket } from './origin-queue.ts';
 import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
@@ -21,7 +22,7 @@ export interface OriginRequest extends Unsigned {
   /** Below /v2/<repository>/, built from parsed values only. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** How long it may wait for an origin that limits or fails, all tries together; 20 s unless given. */
+  /** How long it may wait for an origin that limits or fails, all tries together; 23 s unless given. */
   readonly patienceMs?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -48,6 +49,8 @@ export interface OriginHttpOptions {
   readonly turns: Slots;
   /** For questions, which must not wait behind blobs. */
   readonly control: Dispatcher;
+  /** How many HEADs are under way at once, 4 unless given: as many as there are connections for them. */
+  readonly questionsAtOnce?: number;
   readonly observe: ObserveOrigin;
   /** The registry, or where it redirects to, has a private address that the operator did not list. */
   readonly refused: (registry: Registry) => void;
@@ -56,19 +59,21 @@ export interface OriginHttpOptions {
 }
 
 const MAX_REDIRECTS = 5;
-const PATIENCE_MS = 20_000;
-const MAX_WAITING = 1_000;
+const QUESTIONS_AT_ONCE = 4;
+/** A little less than an agent waits, and more than a thousand nodes need at fifty answers a second. */
+const PATIENCE_MS = 23_000;
 
 /** HTTP to one registry: credentials, redirects, retries. Answers are 200, 206, or an OciError. */
 export class OriginHttp {
   readonly origin: Origin;
   readonly #options: OriginHttpOptions;
   readonly #signer: Signer;
-  #waiting = 0;
+  readonly #queue: OriginQueue;
 
   constructor(options: OriginHttpOptions) {
     this.#options = options;
     this.origin = options.origin;
+    this.#queue = new OriginQueue(options.questionsAtOnce ?? QUESTIONS_AT_ONCE);
     const endpoint = new TokenEndpoint(options);
     this.#signer = new Signer(options.origin, (question) => endpoint.ask(question));
   }
@@ -79,21 +84,21 @@ export class OriginHttp {
    *   UNAVAILABLE for everything that is neither yes nor no, as an `OriginDown` when the origin has not answered
    */
   async request(request: OriginRequest): Promise<OriginAnswer> {
+    const { kind, method, signal, isQuestion } = request;
     const patienceMs = request.patienceMs ?? this.#options.patienceMs ?? PATIENCE_MS;
-    const deadline = performance.now() + patienceMs;
+    const deadlineMs = performance.now() + patienceMs;
+    const isFirst = method === 'GET' && (kind !== 'blob' || !isQuestion);
+    const ticket = this.#queue.ticket({ isFirst, deadlineMs });
     for (let attempt = 1; ; attempt += 1) {
-      const outcome = await this.#inTurn(request);
+      const outcome = await this.#inTurn(request, ticket);
       if (!(outcome instanceof RetryLater)) return outcome;
-      this.#askInstead(request, outcome);
-      const waitMs = outcome.waitMs(attempt);
-      if (waitMs === undefined || performance.now() + waitMs > deadline || this.#waiting >= MAX_WAITING) {
-        throw new OriginDown(outcome.cause);
-      }
-      this.#waiting += 1;
-      try {
-        await delay(waitMs, undefined, { signal: request.signal });
-      } finally {
-        this.#waiting -= 1;
+      if (outcome.isBroken) {
+        const waitMs = outcome.waitMs(attempt);
+        if (waitMs === undefined || performance.now() + waitMs > deadlineMs) throw new OriginDown(outcome.cause);
+        await delay(waitMs, undefined, { signal });
+      } else {
+        this.#askInstead(request, outcome);
+        this.#queue.assertHope(ticket, outcome);
       }
     }
   }
@@ -107,11 +112,11 @@ export class OriginHttp {
   }
 
   /** A turn begins with the request, its redirects and tokens, and ends with the body. */
-  async #inTurn(request: OriginRequest): Promise<OriginAnswer | RetryLater> {
-    if (request.isQuestion) return await this.#try(request);
+  async #inTurn(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
+    if (request.isQuestion) return await this.#queued(request, ticket);
     const turn = await this.#options.turns.take(request.repository, request.signal);
     try {
-      const outcome = await this.#try(request);
+      const outcome = await this.#queued(request, ticket);
       const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
       if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
       else turn[Symbol.dispose]();
@@ -119,6 +124,18 @@ export class OriginHttp {
     } catch (error) {
       turn[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  async #queued(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
+    await this.#queue.enter(ticket, request.signal);
+    let outcome: OriginAnswer | RetryLater | undefined;
+    try {
+      outcome = await this.#try(request);
+      return outcome;
+    } finally {
+      if (outcome instanceof RetryLater && !outcome.isBroken) this.#queue.limited(ticket, outcome);
+      else this.#queue.answered(ticket);
     }
   }
 

@@ -12,12 +12,13 @@ export class OriginDown extends OciError {
 /** Not an answer; the same question may be asked again. */
 export class RetryLater extends Error {
   readonly #reason: 'limited' | 'busy' | 'broken';
-  readonly #afterMs: number;
+  /** How long the origin wants to be left alone. */
+  readonly afterMs: number;
 
   constructor(reason: 'limited' | 'busy' | 'broken', cause: unknown, afterMs = 0) {
     super('retry later', { cause });
     this.#reason = reason;
-    this.#afterMs = afterMs;
+    this.afterMs = afterMs;
   }
 
   /** @param whose for the log: who answered */
@@ -37,13 +38,18 @@ export class RetryLater extends Error {
   }
 
   /**
-   * A busy origin is asked again with patience, because a herd that is sent to it instead makes it busier. What is
-   * broken gets one more try: the client can still go to the origin itself, and should soon.
+   * How long to wait where there is no queue: a busy origin is asked again with patience, what is broken gets one more
+   * try, because the client can still go to the origin itself, and should soon.
    */
   waitMs(attempt: number): number | undefined {
-    if (this.#reason === 'broken' && attempt > 1) return undefined;
-    const backoffMs = this.#reason === 'broken' ? 100 : 250 * 2 ** (attempt - 1);
-    return Math.max(this.#afterMs, backoffMs) * (1 + Math.random() / 4);
+    if (this.isBroken && attempt > 1) return undefined;
+    const backoffMs = this.isBroken ? 100 : 250 * 2 ** (attempt - 1);
+    return Math.max(this.afterMs, backoffMs) * (1 + Math.random() / 4);
+  }
+
+  /** It, or the way to it, fails. Else it is there, and asks for patience. */
+  get isBroken(): boolean {
+    return this.#reason === 'broken';
   }
 }
 

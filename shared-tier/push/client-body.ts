@@ -4,8 +4,10 @@ import { OciError } from '../../oci/error.ts';
 
 /** Where the pieces of a body are kept while they go on their way. */
 export interface Keeper {
-  /** Takes the piece that belongs at `position` of the blob. Never throws. */
-  keep(piece: Uint8Array, position: number): Promise<void>;
+  /** Takes the pieces that belong, one after the other, at `position` of the blob. Never throws. */
+  keep(pieces: readonly Uint8Array[], position: number): Promise<void>;
+  /** The body has come to its end: no more pieces for now. */
+  ended(): void;
   /** The bytes from `position` to the end of what is kept; undefined when they are not there (any more). */
   kept(position: number, options: { signal: AbortSignal }): Chunks | undefined;
 }
@@ -13,6 +15,18 @@ export interface Keeper {
 /** A client that has been waited for so long for so little is given up: it holds a connection to the origin. */
 const PATIENCE_MS = 60_000;
 const PACE_BYTES = 64 * 1024;
+/** Read from the client before anybody has asked for it. */
+const AHEAD_BYTES = 512 * 1024;
+/** Written down at once: to wake up who writes costs more than a piece. */
+const KEEP_BYTES = 1024 * 1024;
+/** Read, and not yet written down. */
+const UNKEPT_BYTES = 4 * 1024 * 1024;
+
+/** A piece, and where it begins within the blob. */
+interface Placed {
+  readonly start: number;
+  readonly piece: Uint8Array;
+}
 
 /**
  * The body of a request, read no faster than it is sent on. What was read once can be read again from where it is kept:
@@ -24,11 +38,16 @@ export class ClientBody {
   readonly #signal: AbortSignal;
   readonly #patienceMs: number;
   #position: number;
-  #last: { readonly start: number; readonly piece: Uint8Array } | undefined;
+  /** What has come and nobody has asked for. */
+  #ahead: Buffer[] = [];
+  #aheadBytes = 0;
+  /** The last piece that was asked for, and those before it that are not kept yet. */
+  #recent: Placed[] = [];
+  #unkeptBytes = 0;
+  #keeping: Promise<void> | undefined;
   #isEnded = false;
   #failure: OciError | undefined;
   #taking: Promise<void> | undefined;
-  #keeping: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
   #waitedMs = 0;
   #unpacedBytes = 0;
@@ -41,6 +60,7 @@ export class ClientBody {
     this.#signal = signal;
     this.#patienceMs = patienceMs;
     for (const event of EVENTS) raw.on(event, this.#changed);
+    raw.on('data', this.#came);
     signal.addEventListener('abort', this.#changed);
   }
 
@@ -59,17 +79,17 @@ export class ClientBody {
     return this.#failure;
   }
 
-  /** Can be read from `position`? */
+  /** From `position`, which has been read or comes next, to the end. */
   async *bytes(position: number, signal: AbortSignal = this.#signal): AsyncGenerator<Uint8Array, void, void> {
     let at = position;
     while (!signal.aborted) {
-      if (at === this.#position) {
+      const near = this.#near(at);
+      if (near) {
+        at += near.length;
+        yield near;
+      } else if (at === this.#position) {
         if (this.#isEnded) return;
         await this.#take();
-      } else if (at === this.#last?.start) {
-        const { piece } = this.#last;
-        at += piece.length;
-        yield piece;
       } else {
         for await (const { bytes, release } of this.#again(at, signal)) {
           at += bytes.length;
@@ -86,14 +106,23 @@ export class ClientBody {
   /** Lets go of the request; what is left of its body stays unread, and what was read is kept. */
   async close(): Promise<void> {
     for (const event of EVENTS) this.#raw.off(event, this.#changed);
+    this.#raw.off('data', this.#came);
     this.#signal.removeEventListener('abort', this.#changed);
-    await this.#keeping;
+    await this.#keepAll();
   }
 
-  /** Is what was read from `position` on still kept? */
+  /** Is what was read from `position` on still there? */
   canRepeat(position: number): boolean {
-    const isNear = position === this.#position || position === this.#last?.start;
-    return isNear || this.#keeper.kept(position, { signal: this.#signal }) !== undefined;
+    if (position === this.#position || this.#near(position)) return true;
+    return this.#keeper.kept(position, { signal: this.#signal }) !== undefined;
+  }
+
+  #near(position: number): Uint8Array | undefined {
+    const [first] = this.#recent;
+    if (!first || position < first.start) return undefined;
+    const found = this.#recent.findLast(({ start }) => start <= position);
+    const rest = found?.piece.subarray(position - found.start);
+    return rest && rest.length > 0 ? rest : undefined;
   }
 
   #again(position: number, signal: AbortSignal): Chunks {
@@ -110,28 +139,53 @@ export class ClientBody {
 
   async #takeNow(): Promise<void> {
     try {
+      while (this.#unkeptBytes >= UNKEPT_BYTES) await this.#keep();
       const piece = await this.#read();
       if (!piece) {
         this.#isEnded = true;
+        void this.#keepAll().then(() => this.#keeper.ended());
         return;
       }
-      // One piece is sent on while it is written; the next one waits for both.
-      await this.#keeping;
-      this.#keeping = this.#keeper.keep(piece, this.#position);
-      this.#last = { start: this.#position, piece };
+      this.#recent.push({ start: this.#position, piece });
+      this.#unkeptBytes += piece.length;
       this.#position += piece.length;
+      if (this.#unkeptBytes >= KEEP_BYTES) void this.#keep();
     } catch (error) {
       this.#failure ??= OciError.from(error);
       throw this.#failure;
     }
   }
 
+  async #keepAll(): Promise<void> {
+    while (this.#unkeptBytes > 0) await this.#keep();
+  }
+
+  /** Writes down what has come; what comes meanwhile gathers. */
+  async #keep(): Promise<void> {
+    this.#keeping ??= this.#keepNow().finally(() => (this.#keeping = undefined));
+    await this.#keeping;
+  }
+
+  async #keepNow(): Promise<void> {
+    const bytes = this.#unkeptBytes;
+    const end = this.#position;
+    const unkept = this.#recent.filter(({ start }) => start >= end - bytes);
+    await this.#keeper.keep(
+      unkept.map(({ piece }) => piece),
+      end - bytes,
+    );
+    this.#unkeptBytes -= bytes;
+    this.#recent = this.#recent.filter(({ start }, index, { length }) => start >= end || index === length - 1);
+  }
+
   async #read(): Promise<Buffer | undefined> {
     const raw = this.#raw;
     for (;;) {
       this.#signal.throwIfAborted();
-      const piece = raw.read() as Buffer | null;
+      const piece = this.#ahead.shift();
       if (piece) {
+        this.#aheadBytes -= piece.length;
+        if (this.#aheadBytes <= AHEAD_BYTES / 2 && raw.isPaused()) raw.resume();
         this.#unpacedBytes += piece.length;
         if (this.#unpacedBytes >= PACE_BYTES) this.#unpacedBytes = this.#waitedMs = 0;
         return piece;
@@ -160,7 +214,14 @@ export class ClientBody {
     if (isLate) throw new OciError('UNAVAILABLE', 'the body comes too slowly');
   }
 
+  readonly #came = (piece: Buffer): void => {
+    this.#ahead.push(piece);
+    this.#aheadBytes += piece.length;
+    if (this.#aheadBytes >= AHEAD_BYTES) this.#raw.pause();
+    this.#wake?.();
+  };
+
   readonly #changed = (): void => this.#wake?.();
 }
 
-const EVENTS = ['readable', 'end', 'close', 'error'] as const;
+const EVENTS = ['end', 'close', 'error'] as const;

@@ -46,19 +46,23 @@ export class LocalUpload implements Keeper {
     this.#isWhole = isWhole;
   }
 
-  async keep(piece: Uint8Array, position: number): Promise<void> {
+  async keep(pieces: readonly Uint8Array[], position: number): Promise<void> {
     if (!this.#isWhole) return;
     try {
-      if (position + piece.length > this.#options.maxBytes) {
+      if (pieces.reduce((end, { length }) => end + length, position) > this.#options.maxBytes) {
         throw new OciError('UNAVAILABLE', 'the blob is too large to be kept');
       }
       this.#spool ??= await this.#options.spools.spool();
-      if (this.#spool.sizeBytes === position) await this.#spool.append(piece);
+      if (this.#spool.sizeBytes === position) await this.#spool.append(pieces);
       else await this.drop();
     } catch (error) {
       this.#options.notKept(OciError.from(error));
       await this.drop();
     }
+  }
+
+  ended(): void {
+    this.#spool?.settle(); // while the origin makes something of what it has got
   }
 
   kept(position: number, options: { signal: AbortSignal }): Chunks | undefined {

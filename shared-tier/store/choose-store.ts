@@ -6,6 +6,8 @@ import type { Layout } from '../../content/layout.ts';
 import type { Spools } from '../../content/spool.ts';
 import type { ContentStore } from '../../content/store.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { PublicFiles } from '../access/public-files.ts';
+import type { PublicRecords } from '../access/public-places.ts';
 import { FileRecords, type Records } from '../records.ts';
 import { readStoreId } from '../store-id.ts';
 import type { TakeTurn } from './collector.ts';
@@ -17,11 +19,12 @@ export interface ChosenStore extends AsyncDisposable {
   /** Most bytes that may be on their way in at once. */
   readonly spoolBytes: number;
   readonly records: Records;
+  readonly publicRecords: PublicRecords;
   /** A directory of this process's own. */
   readonly layout: Layout;
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
-  /** What is in the store; of a bucket only the replica that collects knows it, 0 for the others. */
+  /** What is in the store; of a bucket by the collector's last round, whichever replica that is. */
   readonly usage: () => { readonly blobs: number; readonly bytes: number };
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
@@ -66,12 +69,14 @@ async function openDisk(
   const opened = await FileRecords.open(layout, async (digest) => !!(await store.stat(digest)), failed);
   records = opened;
   opening.defer(() => opened.settled());
+  const publicRecords = await PublicFiles.open(layout, failed);
   const id = await readStoreId(layout);
   const open = opening.move();
   return {
     store,
     spoolBytes: capacityBytes,
     records: opened,
+    publicRecords,
     layout,
     id,
     usage: () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes }),

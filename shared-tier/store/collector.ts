@@ -1,11 +1,13 @@
+import { z } from 'zod';
 import type { EvictionReason } from '../../content/disk-store.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { every } from '../../service/every.ts';
-import type { Bucket } from './bucket.ts';
+import type { Bucket, ListedObject } from './bucket.ts';
 import { type Catalog, ENTRY_LIFE_MS, alive } from './catalog.ts';
 import { digestIn, keys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
 import { abortUpload, openUploads } from './multipart.ts';
+import { PUBLIC_MS } from '../access/public-record.ts';
 
 /** The right to collect, of one replica at a time: a lease. */
 export interface CollectorTurn extends AsyncDisposable {
@@ -34,11 +36,9 @@ export interface CollectorOptions {
   readonly abandonedMs?: number;
 }
 
-/** What is in the bucket, by the collector's last round. */
-export interface BucketUsage {
-  readonly blobs: number;
-  readonly bytes: number;
-}
+const usageSchema = z.object({ blobs: z.number(), bytes: z.number() });
+/** What is in the bucket, by the last round of whichever replica collects. */
+export type BucketUsage = Readonly<z.infer<typeof usageSchema>>;
 
 interface Stored {
   readonly digest: Digest;
@@ -49,6 +49,8 @@ interface Stored {
 const EVERY_MS = 5 * 60_000;
 const GRACE_MS = 10 * 60_000;
 const ABANDONED_MS = 24 * 3_600_000;
+/** Public repositories that are remembered. */
+const MAX_PLACES = 100_000;
 /** Once there is too much, a little more goes, so that there is room until the next round. */
 const TARGET = 0.95;
 
@@ -74,9 +76,14 @@ export class Collector implements AsyncDisposable {
     this.#rounds = every(options.everyMs ?? EVERY_MS, () => this.round(), options.failed);
   }
 
-  /** Undefined unless this replica has just collected. */
+  /** Undefined until any replica has collected. */
   get usage(): BucketUsage | undefined {
     return this.#usage;
+  }
+
+  /** Looks what the last round found. @throws OciError UNAVAILABLE */
+  async learnUsage(): Promise<void> {
+    this.#usage = parseUsage((await this.#options.bucket.read(keys.usage))?.text) ?? this.#usage;
   }
 
   /** One round, if it is this replica's turn. @throws OciError UNAVAILABLE */
@@ -92,7 +99,7 @@ export class Collector implements AsyncDisposable {
   }
 
   async #roundNow(): Promise<void> {
-    if (!(await this.#isOurTurn())) return;
+    if (!(await this.#isOurTurn())) return await this.learnUsage();
     const { bucket, capacityBytes } = this.#options;
     const deleted = new Set<Digest>();
     for await (const { key } of bucket.list(keys.deletions)) {
@@ -111,14 +118,15 @@ export class Collector implements AsyncDisposable {
       blobs -= 1;
     }
     this.#usage = { blobs, bytes };
+    await bucket.put(keys.usage, Buffer.from(JSON.stringify(this.#usage)));
     await this.#sweep(deleted);
     await this.#abortAbandoned();
+    await this.#forgetPlaces();
   }
 
   async #isOurTurn(): Promise<boolean> {
     if (this.#turn && !this.#turn.lost.aborted) return true;
     this.#uses = undefined;
-    this.#usage = undefined;
     this.#deletedSinceMs.clear();
     this.#turn = await this.#options.takeTurn();
     return this.#turn !== undefined;
@@ -172,5 +180,24 @@ export class Collector implements AsyncDisposable {
     for await (const { fullKey, id, begunAtMs } of openUploads(bucket)) {
       if (Date.now() - begunAtMs >= abandonedMs) await abortUpload(bucket, fullKey, id);
     }
+  }
+
+  /** Repositories that nobody could read for so long, and of too many those that were written first. */
+  async #forgetPlaces(): Promise<void> {
+    const { bucket } = this.#options;
+    const places: ListedObject[] = [];
+    for await (const place of bucket.list(keys.publicPlaces)) places.push(place);
+    const inOrder = places.toSorted((one, other) => other.writtenAtMs - one.writtenAtMs);
+    const beforeMs = Date.now() - PUBLIC_MS - GRACE_MS;
+    const over = inOrder.filter(({ writtenAtMs }, index) => index >= MAX_PLACES || writtenAtMs < beforeMs);
+    for (const { key } of over) await bucket.delete(key);
+  }
+}
+
+function parseUsage(text = ''): BucketUsage | undefined {
+  try {
+    return usageSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined; // none, or not ours
   }
 }

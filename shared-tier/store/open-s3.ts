@@ -4,6 +4,7 @@ import { Bucket } from './bucket.ts';
 import { Catalog } from './catalog.ts';
 import type { ChosenStore, StoreParts } from './choose-store.ts';
 import { Collector, type TakeTurn } from './collector.ts';
+import { S3PublicRecords } from './s3-public-records.ts';
 import { S3Records } from './s3-records.ts';
 import { readS3StoreId } from './s3-store-id.ts';
 import { S3Store } from './s3-store.ts';
@@ -38,11 +39,13 @@ export async function openS3(
     store,
     spoolBytes,
     records,
+    publicRecords: new S3PublicRecords(bucket, failed),
     layout: spool.layout,
     id,
     usage: () => collector?.usage ?? { blobs: 0, bytes: 0 },
     startCollecting: (takeTurn: TakeTurn) => {
       collector = open.use(new Collector({ bucket, catalog, takeTurn, capacityBytes, urlLifeMs, evicted, failed }));
+      void collector.learnUsage().catch(failed);
     },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

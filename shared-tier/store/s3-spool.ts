@@ -24,8 +24,12 @@ export class S3Spool implements Spool {
     return this.#spooled.sizeBytes;
   }
 
-  async append(piece: Uint8Array): Promise<void> {
-    await this.#spooled.append(piece);
+  async append(pieces: readonly Uint8Array[]): Promise<void> {
+    await this.#spooled.append(pieces);
+  }
+
+  settle(): void {
+    this.#spooled.settle();
   }
 
   truncate(sizeBytes: number): void {

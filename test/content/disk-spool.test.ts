@@ -17,9 +17,9 @@ describe('a spool in a directory', () => {
   test('takes the room of its content in the end, and leaves nothing else', async () => {
     await using it = await storeOf();
     const spool = await it.store.spool();
-    await spool.append(bytes);
+    await spool.append([bytes]);
     spool.truncate(2 * MIB);
-    await spool.append(bytes.subarray(2 * MIB));
+    await spool.append([bytes.subarray(2 * MIB)]);
     await spool.commit(digest);
     expect(it.store.usage).toMatchObject({ blobs: 1, bytes: bytes.length });
     expect(await it.leftovers()).toBe(0);
@@ -28,20 +28,20 @@ describe('a spool in a directory', () => {
   test('leaves nothing when it is dropped', async () => {
     await using it = await storeOf();
     const spool = await it.store.spool();
-    await spool.append(bytes);
+    await spool.append([bytes]);
     await expect(spool.commit(sample(1).digest)).rejects.toMatchObject({ code: 'CORRUPT' });
     expect(it.store.usage.bytes).toBeGreaterThanOrEqual(bytes.length);
     await spool[Symbol.asyncDispose]();
     expect(it.store.usage).toMatchObject({ blobs: 0, bytes: 0 });
     await expect.poll(it.leftovers).toBe(0);
-    await expect(spool.append(bytes)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(spool.append([bytes])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
   test('that has no room fails, and gives back what it took', async () => {
     await using it = await storeOf(2 * MIB);
     const spool = await it.store.spool();
-    await spool.append(bytes.subarray(0, MIB));
-    await expect(spool.append(bytes)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await spool.append([bytes.subarray(0, MIB)]);
+    await expect(spool.append([bytes])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await spool[Symbol.asyncDispose]();
     expect(it.store.usage.bytes).toBe(0);
   });
@@ -50,7 +50,7 @@ describe('a spool in a directory', () => {
     await using it = await storeOf();
     await it.store.put(digest, bytes);
     const spool = await it.store.spool();
-    await spool.append(bytes);
+    await spool.append([bytes]);
     await spool.commit(digest);
     expect(it.store.usage).toMatchObject({ blobs: 1, bytes: bytes.length });
     await expect.poll(it.leftovers).toBe(0);

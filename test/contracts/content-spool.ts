@@ -13,7 +13,7 @@ export function spoolContract(make: MakeStore): void {
     async (by) => {
       await using it = await make();
       await using spool = await it.store.spool();
-      for (let at = 0; at < BYTES.length; at += 700_000) await spool.append(BYTES.subarray(at, at + 700_000));
+      for (let at = 0; at < BYTES.length; at += 700_000) await spool.append([BYTES.subarray(at, at + 700_000)]);
       const digest = digestOf(BYTES, by);
       expect([await it.store.stat(digest), spool.sizeBytes]).toEqual([undefined, BYTES.length]);
       await spool.commit(digest);
@@ -26,9 +26,9 @@ export function spoolContract(make: MakeStore): void {
   test('takes of a spool what was not cut off', async () => {
     await using it = await make();
     await using spool = await it.store.spool();
-    await spool.append(BYTES);
+    await spool.append([BYTES]);
     spool.truncate(2 * MIB);
-    await spool.append(Buffer.from('other end'));
+    await spool.append([Buffer.from('other end')]);
     const whole = Buffer.concat([BYTES.subarray(0, 2 * MIB), Buffer.from('other end')]);
     await spool.commit(digestOf(whole));
     await using content = await it.store.open(digestOf(whole));
@@ -38,17 +38,33 @@ export function spoolContract(make: MakeStore): void {
   test('lets a spool be read again while it grows', async () => {
     await using it = await make();
     await using spool = await it.store.spool();
-    await spool.append(BYTES);
+    await spool.append([BYTES]);
     const pieces: Buffer[] = [];
     const range = { start: MIB, end: BYTES.length };
     for await (const chunk of spool.chunks(range, { signal: forever })) pieces.push(taken(chunk));
     expect(Buffer.concat(pieces).equals(BYTES.subarray(MIB))).toBe(true);
   });
 
+  test('takes in a spool that has been settled in between, and goes on', async () => {
+    await using it = await make();
+    const { bytes, digest } = sample(20 * MIB, 3);
+    await using spool = await it.store.spool();
+    for (let at = 0; at < bytes.length; at += MIB) {
+      await spool.append([bytes.subarray(at, at + MIB)]);
+      spool.settle();
+    }
+    await spool.commit(digest);
+    await using content = await it.store.open(digest);
+    expect((await read(content)).equals(bytes)).toBe(true);
+    await using dropped = await it.store.spool();
+    await dropped.append([bytes]);
+    dropped.settle();
+  });
+
   test('takes nothing of a spool under another digest', async () => {
     await using it = await make();
     await using spool = await it.store.spool();
-    await spool.append(BYTES);
+    await spool.append([BYTES]);
     await expect(spool.commit(sample(1).digest)).rejects.toMatchObject({ code: 'CORRUPT' });
     expect([await it.store.stat(sample(1).digest), await it.store.stat(D)]).toEqual([undefined, undefined]);
     expect(await Array.fromAsync(it.store.list())).toEqual([]);
@@ -65,7 +81,7 @@ export function spoolContract(make: MakeStore): void {
     await using it = await make();
     await it.store.put(D, BYTES);
     await using spool = await it.store.spool();
-    await spool.append(BYTES);
+    await spool.append([BYTES]);
     await spool.commit(D);
     expect(await Array.fromAsync(it.store.list())).toEqual([{ digest: D, sizeBytes: BYTES.length }]);
   });

@@ -130,9 +130,15 @@ test.for(cells)('$build.name by $way.name, told of the agent by $directory: $ima
   expect(await blobReadsDuring(lab, async () => await pull(containerd, cell))).toEqual([]);
   expect([...(await containerd.content(way.client))]).toEqual(expect.arrayContaining(expected));
 
-  // What is larger than a range comes in several, if that is configured.
-  const log = (await lab.agent.daemon.log()).split('\n').filter((line) => line.includes(`"registry":"${registry}"`));
-  const ranges = log.filter((line) => line.includes('"status":206'));
+  // What is larger than a range comes in several, if that is configured. Log lines are written a moment later.
+  const blobRequests = async (): Promise<string[]> => {
+    const log = (await lab.agent.daemon.log()).split('\n');
+    return log.filter((line) => line.includes(`"kind":"blob","registry":"${registry}"`));
+  };
+  await expect
+    .poll(async () => (await blobRequests()).length, { timeout: 10_000 })
+    .toBeGreaterThanOrEqual(2 * fetched.length);
+  const ranges = (await blobRequests()).filter((line) => line.includes('"status":206'));
   expect(ranges.length > 1).toBe(build.parallelFetchBytes !== undefined);
 });
 

@@ -1,17 +1,13 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFailed, test } from 'vitest';
-import { type Program, startTier } from '../../scripts/lab/circ.ts';
+import type { Program } from '../../scripts/lab/circ.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
-import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { type Descriptor, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
-import { type Namespace, Network } from '../../scripts/lab/network.ts';
-import { logsDir } from '../../scripts/lab/paths.ts';
-import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
+import type { Namespace } from '../../scripts/lab/network.ts';
+import { Site } from '../../scripts/lab/site.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 
-const NAMESPACE = 'circ-system';
 /** Of the link to the origin, in Mbit/s: the layer takes ten seconds and more. */
 const LINK = 800;
 const [REPOSITORY = '', TAG = ''] = images.big.split(':');
@@ -57,47 +53,19 @@ interface ReplicasLab extends AsyncDisposable {
 
 /** Two replicas with a Kubernetes API, and an origin behind a thin link. Each has a disk, but they pass for one store. */
 async function startReplicas(): Promise<ReplicasLab> {
-  const storage = await ensureImages();
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'replicas-'));
-  onTestFailed(async () => {
-    process.stderr.write(await logTails(logs));
-  });
   await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-  const network = stack.use(await Network.create());
-  const originNode = await network.attach('origin');
+  const site = stack.use(await Site.start({ name: 'replicas', storage: async () => await ensureImages() }));
+  onTestFailed(async () => {
+    process.stderr.write(await logTails(site.logs));
+  });
+  const { network, originNode, origin } = site;
   const nodes = [await network.attach('tier-0'), await network.attach('tier-1')] as const;
-  const origin: Registry = stack.use(
-    await startRegistry({
-      namespace: originNode,
-      storage,
-      directory,
-      logFile: join(logs, 'origin.log'),
-      readOnly: true,
-    }),
-  );
-  const kube = stack.use(await KubeApi.start({ namespace: network.hub, directory: join(directory, 'kube'), logs }));
-  await kube.createTierNamespace(NAMESPACE, 'circ-tier');
-  const kubeconfig = join(directory, 'tier.kubeconfig');
-  const user = await kube.pki.issue('tier', '/CN=circ-tier');
-  await writeFile(kubeconfig, await kube.pki.kubeconfig(kube.url, user), { mode: 0o600 });
-  const origins = join(directory, 'origins.yaml');
-  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
+  const leases = await site.leases();
   const start = async (namespace: Namespace): Promise<Program> => {
-    const store = join(directory, namespace.name);
-    await mkdir(join(store, 'v1'), { recursive: true });
-    await writeFile(join(store, 'v1/id'), 'one store for all');
-    const env = {
-      CIRC_TIER_LEASES: 'kubernetes',
-      CIRC_TIER_LEASE_DURATION: '3s',
-      CIRC_POD_NAMESPACE: NAMESPACE,
-      CIRC_POD_NAME: namespace.name,
-      KUBECONFIG: kubeconfig,
-    };
-    const logFile = join(logs, `${namespace.name}.log`);
-    return stack.use(await startTier({ namespace, directory: store, logFile, origins, env }));
+    const { name } = namespace;
+    await mkdir(join(site.directory, name, 'v1'), { recursive: true });
+    await writeFile(join(site.directory, name, 'v1/id'), 'one store for all');
+    return stack.use(await site.tier({ namespace, name, env: leases.env(name) }));
   };
   const tiers = [await start(nodes[0]), await start(nodes[1])] as const;
   const argv = [toolPath('crane'), 'manifest', `${origin.address}/${REPOSITORY}:${TAG}`];
@@ -120,10 +88,7 @@ async function startReplicas(): Promise<ReplicasLab> {
       const reads = await origin.blobReads(layer.digest);
       return reads.reduce((total, { bytes }) => total + bytes, 0);
     },
-    leases: async () => {
-      const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
-      return (await kube.get<{ items: unknown[] }>(path)).items;
-    },
+    leases: async () => await leases.list(),
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };
 }

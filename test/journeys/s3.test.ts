@@ -38,7 +38,8 @@ async function houseOnBucket(options: { tier?: Record<string, string>; agent?: R
       await house.restartAgent(); // it would look again only after a few seconds
     },
     blobs: () => server.bucket.keys().filter((key) => BLOBS.test(key)),
-    settled: () => expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight')).toBe(0),
+    settled: () =>
+      expect.poll(async () => (await house.tierMetrics()).sum('circ_fetches_in_flight'), { timeout: 10_000 }).toBe(0),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -115,6 +116,20 @@ describe('a tier with a bucket', () => {
     expect(told.length).toBeGreaterThan(0);
     expect(told.length).toBeLessThanOrEqual(4);
   });
+
+  test('fetches again what only a bucket has that says nothing, soon, and counts it', async () => {
+    await using it = await houseOnBucket();
+    const first = await it.house.pull(APP, 'v1');
+    await it.settled();
+    await it.loseSpool();
+    it.server.moods.push({ silent: true });
+    const startedAtMs = performance.now();
+    expect(await it.house.pull(APP, 'v1')).toMatchObject({ bytes: first.bytes });
+    expect(performance.now() - startedAtMs).toBeLessThan(15_000);
+    const metrics = await it.house.tierMetrics();
+    expect(metrics.sum('circ_fetch_duplicates_total')).toBeGreaterThanOrEqual(LAYERS.length);
+    it.server.moods.splice(0);
+  }, 60_000);
 
   test('does not start, and says why, on a bucket that is not there', async () => {
     await using it = await houseOnBucket();

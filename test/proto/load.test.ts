@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { loadDefinition, loadServices } from '../../proto/load.ts';
 
 describe('the contract', () => {
-  test('has the service with its two questions', () => {
-    expect(Object.keys(loadServices().SharedTier.service).toSorted()).toEqual(['OpenBlob', 'ResolveManifest']);
+  test('has the service with its questions', () => {
+    expect(Object.keys(loadServices().SharedTier.service).toSorted()).toEqual(['List', 'OpenBlob', 'ResolveManifest']);
   });
 
   test('can be described by reflection: it has no map fields', async () => {

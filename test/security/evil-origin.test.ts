@@ -5,39 +5,13 @@ import { download, pull, urlOf } from '../support/house-client.ts';
 import { REGISTRY } from '../support/house.ts';
 import type { Answer } from '../support/origin-client.ts';
 import { type AddedImage, MEDIA_TYPES, toWire } from '../support/origin-content.ts';
-import type { Moods } from '../support/origin-moods.ts';
-import { type Origin, startOrigin } from '../support/origin.ts';
+import { EVIL, MALLORY, withEvil, yes } from './evil.ts';
 import { ALICE, BOB, B_OWN, CACHED, NEVER, type Tenants, askAs, holdsBytes, pathOf, startTenants } from './tenants.ts';
-
-const EVIL = 'evil.test';
-const MALLORY = 'mallory/app';
-
-/** Tenants, and a registry in the hand of somebody who knows A's digests and says whatever he likes. */
-async function withEvil(): Promise<Tenants & { evil: Origin }> {
-  const evil = await startOrigin();
-  const tenants = await startTenants({ registries: { [EVIL]: evil } });
-  return {
-    ...tenants,
-    evil,
-    [Symbol.asyncDispose]: async () => {
-      await tenants[Symbol.asyncDispose]();
-      await evil[Symbol.asyncDispose]();
-    },
-  };
-}
 
 /** A manifest of the attacker's that names A's configuration and layers. */
 function stealing({ config, layers }: AddedImage, mediaType: string): object {
   const annotations = { by: 'mallory' };
   return { schemaVersion: 2, mediaType, config: toWire(config), layers: layers.map(toWire), annotations };
-}
-
-/** The headers of a yes to HEAD; they win over those of the origin's own answer. */
-function yes(digest = '', type = '', size = 0): Moods {
-  return {
-    status: 200,
-    headers: { 'docker-content-digest': digest, 'content-type': type, 'content-length': String(size) },
-  };
 }
 
 /** B may write what he likes into his own repository; the registry checks nothing. */

@@ -13,6 +13,7 @@ import { Access } from '../../shared-tier/access/access.ts';
 import { Callers } from '../../shared-tier/access/caller.ts';
 import { Grants } from '../../shared-tier/access/grants.ts';
 import { Proofs } from '../../shared-tier/access/proofs.ts';
+import { PublicFiles } from '../../shared-tier/access/public-files.ts';
 import { PublicPlaces } from '../../shared-tier/access/public-places.ts';
 import { Fetches } from '../../shared-tier/fetches.ts';
 import { Images } from '../../shared-tier/images.ts';
@@ -176,10 +177,9 @@ export async function tierOf(registries: Record<string, { url: string }>, option
       ...(quarantineMs !== undefined && { quarantineMs }),
     }),
   );
-  const publicPlaces = await PublicPlaces.open({
-    layout: store.layout,
+  const publicPlaces = new PublicPlaces({
+    records: await PublicFiles.open(store.layout, (error) => notKept.push(error)),
     isEnabled: isPublicServed,
-    failed: (error) => notKept.push(error),
   });
   stack.defer(() => publicPlaces.settled());
   const grants = new Grants(new Seal(key, 'grant'));

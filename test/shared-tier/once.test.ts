@@ -203,6 +203,8 @@ describe('a turn', () => {
     expect([gets(them).length, replica.fetches.count]).toEqual([before, 0]);
     await using content = await replica.images.read(here, digest);
     expect((await bytesOf(content)).equals(bytes)).toBe(true);
+    // It is known here that it has just come: the second one needed no lease.
+    expect(them.kubernetes.count('create')).toBe(1);
     await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
   });
 

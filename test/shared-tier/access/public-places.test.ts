@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Layout } from '../../../content/layout.ts';
 import { digestOf } from '../../../oci/digest.ts';
+import { PublicFiles } from '../../../shared-tier/access/public-files.ts';
 import { PublicPlaces } from '../../../shared-tier/access/public-places.ts';
 import { takeClock } from '../../support/house-clock.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
@@ -19,7 +20,8 @@ const [one, two] = ['one', 'two'].map((text) => digestOf(Buffer.from(text))) as 
 async function placesIn(directory: string, isEnabled = true) {
   const failures: unknown[] = [];
   const layout = new Layout(directory);
-  const places = await PublicPlaces.open({ layout, isEnabled, failed: (error) => failures.push(error) });
+  const records = await PublicFiles.open(layout, (error) => failures.push(error));
+  const places = new PublicPlaces({ records, isEnabled });
   return {
     places,
     failures,
@@ -43,14 +45,14 @@ describe('a repository that anonymous callers could read', () => {
     using clock = takeClock();
     await using directory = await disk();
     const { places } = await placesIn(directory.path);
-    expect(places.has(here)).toBe(false);
+    expect(await places.has(here)).toBe(false);
     places.proved(here, refOf('v1'), one);
     await clock.forward(20 * HOUR);
     places.proved(here, refOf(one), one);
     await clock.forward(23 * HOUR);
-    expect([places.has(here), places.has(there)]).toEqual([true, false]);
+    expect([await places.has(here), await places.has(there)]).toEqual([true, false]);
     await clock.forward(HOUR + 1);
-    expect(places.has(here)).toBe(false);
+    expect(await places.has(here)).toBe(false);
     await places.settled();
   });
 
@@ -63,7 +65,7 @@ describe('a repository that anonymous callers could read', () => {
     before.places.proved(here, refOf('__proto__'), two);
     await before.places.settled();
     const { places } = await placesIn(directory.path);
-    expect(places.has(here)).toBe(true);
+    expect(await places.has(here)).toBe(true);
     expect(['v1', 'v2', '__proto__', 'constructor'].map((tag) => places.tag(here, tag))).toEqual([
       two,
       one,
@@ -79,7 +81,7 @@ describe('a repository that anonymous callers could read', () => {
     places.proved(here, refOf('v1'), one);
     expect(await files()).toHaveLength(1);
     places.refused(here);
-    expect([places.has(here), places.tag(here, 'v1'), await files()]).toEqual([false, undefined, []]);
+    expect([await places.has(here), places.tag(here, 'v1'), await files()]).toEqual([false, undefined, []]);
   });
 
   test('forgets a tag that is not there any more', async () => {
@@ -88,7 +90,7 @@ describe('a repository that anonymous callers could read', () => {
     places.proved(here, refOf('v1'), one);
     places.gone(here, refOf('v1'));
     await places.settled();
-    expect([places.has(here), places.tag(here, 'v1')]).toEqual([true, undefined]);
+    expect([await places.has(here), places.tag(here, 'v1')]).toEqual([true, undefined]);
     expect((await placesIn(directory.path)).places.tag(here, 'v1')).toBeUndefined();
   });
 
@@ -100,7 +102,7 @@ describe('a repository that anonymous callers could read', () => {
     await writeFile(join(path, name), 'mark');
     for (let time = 1; time <= 10; time += 1) places.proved(here, refOf('v1'), one);
     await places.settled();
-    expect((await placesIn(directory.path)).places.has(here)).toBe(false); // the mark is still there: it is no record
+    expect(await (await placesIn(directory.path)).places.has(here)).toBe(false); // the mark is still there: it is no record
   });
 
   test('is none when the operator does not want that', async () => {
@@ -110,7 +112,7 @@ describe('a repository that anonymous callers could read', () => {
     await before.places.settled();
     const { places, files } = await placesIn(directory.path, false);
     places.proved(there, refOf('v1'), one);
-    expect([places.has(here), places.has(there), await files()]).toEqual([false, false, []]);
+    expect([await places.has(here), await places.has(there), await files()]).toEqual([false, false, []]);
   });
 });
 

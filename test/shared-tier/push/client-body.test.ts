@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { ClientBody, type Keeper } from '../../../shared-tier/push/client-body.ts';
+import { MIB } from '../../content/fixtures.ts';
 import { failureOf, forever } from '../fixtures.ts';
 
-const NOTHING: Keeper = { keep: async () => undefined, kept: () => undefined };
+const NOTHING: Keeper = { keep: async () => undefined, ended: () => undefined, kept: () => undefined };
 
 /** A request as a server gets it, and the client's side of it. */
 async function requested() {
@@ -85,6 +86,45 @@ describe('the body of a client', () => {
     expect(Buffer.from((await next).value ?? []).toString()).toBe('piece');
     expect(Buffer.from((await failed).value ?? []).toString()).toBe('piece');
     expect(body.position).toBe(5);
-    expect([body.canRepeat(0), body.canRepeat(3)]).toEqual([true, false]);
+    expect([body.canRepeat(0), body.canRepeat(3), body.canRepeat(5), body.canRepeat(6)]).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  test('can be repeated from anywhere in what is not written down yet, and from its last piece', async () => {
+    await using it = await requested();
+    const kept: (() => void)[] = [];
+    const keep = (): Promise<void> => new Promise<void>((resolve) => void kept.push(resolve));
+    const body = new ClientBody(it.raw, 0, { ...NOTHING, keep }, forever);
+    const pieces = body.bytes(0);
+    for (const piece of ['one', 'two', 'three']) {
+      it.client.write(piece);
+      expect(Buffer.from((await pieces.next()).value ?? []).toString()).toBe(piece);
+    }
+    expect(Buffer.from((await body.bytes(1).next()).value ?? []).toString()).toBe('ne');
+    expect([body.canRepeat(1), body.canRepeat(4), body.canRepeat(7)]).toEqual([true, true, true]);
+    it.client.end();
+    expect(await pieces.next()).toMatchObject({ done: true });
+    expect([kept.length, body.canRepeat(1)]).toEqual([1, true]);
+    kept.shift()?.();
+    await expect.poll(() => body.canRepeat(4)).toBe(false);
+    expect([body.canRepeat(6), body.canRepeat(7)]).toEqual([true, true]);
+  });
+
+  test('is read no further than a little ahead of who wants it, and of what is written down', async () => {
+    await using it = await requested();
+    const written = Promise.withResolvers<void>();
+    const body = new ClientBody(it.raw, 0, { ...NOTHING, keep: () => written.promise }, forever);
+    it.client.end(Buffer.alloc(16 * MIB));
+    const pieces = body.bytes(0);
+    while (body.position < 4 * MIB) await pieces.next();
+    const next = pieces.next();
+    await expect.poll(() => it.raw.isPaused()).toBe(true); // so much has come that it could go on
+    expect(body.position).toBeLessThan(4 * MIB + 64 * 1024);
+    written.resolve();
+    expect((await next).value?.length).toBeGreaterThan(0);
   });
 });

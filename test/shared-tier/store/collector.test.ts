@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../../oci/digest.ts';
 import { Collector, type CollectorOptions, type CollectorTurn } from '../../../shared-tier/store/collector.ts';
 import { ENTRY_LIFE_MS } from '../../../shared-tier/store/catalog.ts';
+import { keys } from '../../../shared-tier/store/keys.ts';
 import { Uses } from '../../../shared-tier/store/uses.ts';
 import { read, sample } from '../../content/fixtures.ts';
 import { REGISTRY, placeOf } from '../fixtures.ts';
@@ -147,13 +148,37 @@ describe('the collector', () => {
     it.turns.free = false;
     const before = it.server.requests.length;
     await collector.round();
-    expect([it.server.requests.length, it.evicted]).toEqual([before, []]);
+    // It looks what the last round found.
+    expect([it.server.requests.length, it.evicted, collector.usage]).toEqual([before + 1, [], undefined]);
     it.turns.free = true;
     await collector.round();
     await collector.round();
     expect([it.turns.taken, it.turns.given, it.evicted.length]).toEqual([1, 0, 6]);
     await collector[Symbol.asyncDispose]();
     expect(it.turns.given).toBe(1);
+  });
+
+  test('tells the replicas that do not collect how much there is', async () => {
+    await using it = await filled();
+    await using one = it.collectorOn();
+    await one.round();
+    it.turns.free = false;
+    await using other = it.collectorOn(await it.another());
+    await other.round();
+    expect([one.usage, other.usage]).toEqual([
+      { blobs: 4, bytes: 40 * KB },
+      { blobs: 4, bytes: 40 * KB },
+    ]);
+  });
+
+  test('forgets repositories that nobody could read for a day', async () => {
+    await using it = await filled({ capacityBytes: 100 * KB });
+    const [old, young] = ['org/old', 'org/young'].map((name) => keys.publicPlace(`registry.test/${name}`));
+    for (const key of [old ?? '', young ?? '']) await it.bucket.put(key, Buffer.from('{}'));
+    age(it.server.bucket, 25 * 3_600_000, old);
+    await using collector = it.collectorOn();
+    await collector.round();
+    expect(it.server.bucket.keys('of/a/test/v1/public/')).toEqual([`of/a/test/${young}`]);
   });
 
   test('stops when another replica has taken over', async () => {

@@ -10,7 +10,7 @@ const BLOBS = /\/v1\/blobs\//;
 
 async function push(store: Spools): Promise<void> {
   await using spool = await store.spool();
-  await spool.append(BYTES);
+  await spool.append([BYTES]);
   await spool.commit(D);
 }
 
