@@ -136,9 +136,11 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
 /** The end of every log of a lab, for a failed test. */
 export async function logTails(logs: string): Promise<string> {
   const parts = [];
-  for (const file of await readdir(logs)) {
-    const text = await readFile(join(logs, file), 'utf8');
-    parts.push(`--- ${join(logs, file)}\n${lastLines(text, 25)}\n`);
+  for (const entry of await readdir(logs, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
+    const text = await readFile(file, 'utf8');
+    parts.push(`--- ${file}\n${lastLines(text, 25)}\n`);
   }
   return parts.join('');
 }
