@@ -78,11 +78,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const content = isOriginEmpty ? {} : { storage: await ensureImages() };
   const site = stack.use(await Site.start('lab'));
   const { network, directory, logs } = site;
-  const { namespace: originNode, registry: origin } = await site.origin({
-    registries,
-    ...content,
-    ...(htpasswd !== undefined && { htpasswd }),
-  });
+  const { namespace: originNode, registry: origin } = await site.origin({ registries, ...content, htpasswd });
   const node = await network.attach('node');
   const startOurTier = async (logName: string): Promise<Program> =>
     await site.tier({ namespace: network.hub, name: 'tier', logName, env: tierEnv });
