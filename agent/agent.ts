@@ -17,6 +17,7 @@ import type { Address } from '../service/units.ts';
 import type { Lookup } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { AgentSource } from './agent-source.ts';
+import { ClientCredentials } from './client-credentials.ts';
 import type { AgentConfig } from './config.ts';
 import { agentEvents } from './events.ts';
 import { Fills } from './fills.ts';
@@ -107,6 +108,8 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     storeFailed: events.storeFailed,
   });
 
+  const clientCredentials = new ClientCredentials(events.credentials);
+  const requests = requestEvents(log, metrics);
   const mirrorEvents = tls('mirror', 'CIRC_AGENT_TLS_*');
   const mirrorMaterial =
     mirrorTls.certFile === undefined ? undefined : starting.use(new TlsMaterial(mirrorTls, { events: mirrorEvents }));
@@ -114,7 +117,10 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
     source,
     names: registryNames(config.origins),
     tls: mirrorMaterial && { material: mirrorMaterial, handshakeFailed: mirrorEvents.handshakeFailed },
-    report: requestEvents(log, metrics),
+    report: (report) => {
+      clientCredentials.answered(report);
+      requests(report);
+    },
   });
   starting.defer(() => app.close());
   const mirror = await listenOn(app, config.listen);
@@ -125,7 +131,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
 
   // Last: containerd is never led to where nobody listens.
   if (config.certsDirectory !== undefined) {
-    const ours = mirrorAt(mirror, { isHttps: mirrorMaterial !== undefined });
+    const ours = mirrorAt(mirror, mirrorTls);
     const certificate = (): Buffer => mirrorMaterial?.contents.cert ?? Buffer.alloc(0);
     const keeper = await HostsKeeper.start({
       directory: config.certsDirectory,

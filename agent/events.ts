@@ -5,12 +5,14 @@ import type { OciError } from '../oci/error.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import { formatAddress } from '../service/units.ts';
+import type { CredentialEvents } from './client-credentials.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
 import { distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
+  readonly credentials: CredentialEvents;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
   readonly fillFailed: (digest: Digest, error: OciError) => void;
   readonly replicas: ReplicaEvents;
@@ -58,6 +60,12 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['kind'],
     registers,
   });
+  const credentials = new Counter({
+    name: 'circ_client_credentials_total',
+    help: 'Requests of containerd that were answered with a challenge (asked), or that came with credentials and were served (accepted)',
+    labelNames: ['what'],
+    registers,
+  });
   const bytes: Gauge = new Gauge({
     name: 'circ_store_bytes',
     help: 'Bytes in the node cache, content on its way included',
@@ -93,6 +101,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
   };
 
   return {
+    credentials: {
+      seen: (what) => credentials.inc({ what }),
+      missing: (asked) => {
+        seldom.happened('credentials', () => {
+          const advice = 'pods have no valid pull secret, or containerd shows it to no mirror any more';
+          log.warn({ asked, advice }, 'nobody comes back with credentials: only public images are served here');
+        });
+      },
+    },
     evicted: (digest, reason) => {
       evictions.inc({ reason });
       log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');

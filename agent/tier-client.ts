@@ -35,7 +35,7 @@ export interface TierBlob {
 }
 
 /** containerd gets its answer's headers within 25 s; this leaves time for the read that follows. */
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 23_500;
 const CHECK_MS = 2_000;
 const MAX_MESSAGE_BYTES = 5 * 1024 * 1024;
 

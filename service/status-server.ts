@@ -1,4 +1,4 @@
-import { fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import type { Registry as MetricsRegistry } from 'prom-client';
 import { listenOn } from './listen.ts';
 import type { Address } from './units.ts';
@@ -8,6 +8,8 @@ export interface StatusOptions {
   readonly metrics: MetricsRegistry;
   /** Listening, configured, store open. Not: that the other side is there, or one outage would become two. */
   readonly isReady: () => boolean;
+  /** Adds what else is served here. */
+  readonly extend?: (app: FastifyInstance) => void;
 }
 
 /** Where it serves; disposing ends it. */
@@ -16,7 +18,7 @@ export interface StatusServer extends AsyncDisposable {
 }
 
 /** Serves /livez, /readyz and /metrics. */
-export async function startStatusServer({ listen, metrics, isReady }: StatusOptions): Promise<StatusServer> {
+export async function startStatusServer({ listen, metrics, isReady, extend }: StatusOptions): Promise<StatusServer> {
   const app = fastify({ logger: false });
   app.get('/livez', async () => 'ok\n');
   app.get('/readyz', async (_request, reply) => (isReady() ? 'ok\n' : await reply.code(503).send('not ready\n')));
@@ -24,6 +26,7 @@ export async function startStatusServer({ listen, metrics, isReady }: StatusOpti
     reply.type(metrics.contentType);
     return await metrics.metrics();
   });
+  extend?.(app);
   const address = await listenOn(app, listen);
   return { address, [Symbol.asyncDispose]: () => app.close() };
 }

@@ -170,8 +170,9 @@ export class Fetches implements AsyncDisposable {
         const stored = async () =>
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
         const { provedBytes } = told;
-        const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
-        return await once.start(question, missing);
+        const isStoreAway = (): boolean => records.isAway === true;
+        const from = { ...download, client: client.registry };
+        return await once.start({ place, download: from, provedBytes, stored, isStoreAway }, missing);
       },
       notKept: (error) => {
         isKept = false;

@@ -24,6 +24,8 @@ export interface OnceQuestion {
   readonly provedBytes: number | undefined;
   /** What came from this origin and is in the store by now. */
   readonly stored: () => Promise<Content | undefined>;
+  /** Has the store given no answer a moment ago? */
+  readonly isStoreAway?: (() => boolean) | undefined;
 }
 
 /** A download that no other replica makes at the same time, or that another replica makes. */
@@ -106,7 +108,10 @@ async function begin(
   let started: StartedDownload | undefined;
   if (turn.kind === 'held') {
     if (sizeBytes === undefined) started = await startAt(turn.holder, replicas, question);
-  } else if (!content) started = await startDownload(withLoss(download, turn), missing);
+  } else if (!content) {
+    if (turn.kind === 'acquired' && question.isStoreAway?.() === true) turns.isUnsure();
+    started = await startDownload(withLoss(download, turn), missing);
+  }
   sizeBytes = started?.sizeBytes ?? sizeBytes;
   sizeBytes ??= (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
   return {

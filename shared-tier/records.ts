@@ -57,6 +57,9 @@ export interface Records {
   /** The repository does not hold it any more. @returns true when the content is here, and no other one is known to */
   deleted(place: Place, digest: Digest): Promise<boolean>;
 
+  /** Did they give no answer a moment ago? Then a no of theirs may be wrong. */
+  readonly isAway?: boolean;
+
   /** Waits for what is being written. */
   settled(): Promise<void>;
 }

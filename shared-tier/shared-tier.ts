@@ -18,6 +18,7 @@ import { Proofs } from './access/proofs.ts';
 import { PublicPlaces } from './access/public-places.ts';
 import { openAdmin } from './admin/open-admin.ts';
 import { Popularity } from './admin/popularity.ts';
+import { readTotals } from './admin/totals.ts';
 import { type Reviews, adminCheck } from './callers/admin-check.ts';
 import { callerCheck } from './callers/caller-check.ts';
 import { ConnectedAgents } from './callers/connected-agents.ts';
@@ -41,8 +42,12 @@ import { Shelf } from './push/shelf.ts';
 import { Replicas } from './replicas.ts';
 import { Seal } from './seal.ts';
 import { type ReadClaims, SignedReads } from './signed-reads.ts';
+import { History } from './status/history.ts';
+import { SeenReplicas, pageSources } from './status/open-page.ts';
+import { servePage } from './status/serve-page.ts';
 import { openStore } from './store/choose-store.ts';
 import { tierSource } from './tier-source.ts';
+import type { TurnsEvents } from './turns.ts';
 
 /** A running shared tier. Disposing it ends everything it started. */
 export interface SharedTier extends AsyncDisposable {
@@ -126,7 +131,12 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     }),
   );
   const replicas = starting.use(new Replicas({ seal: readSeal, material }));
-  const once = new Once({ leases, replicas, events: events.once });
+  const seen = new SeenReplicas();
+  const followed: TurnsEvents['followed'] = (place, holder) => {
+    seen.saw(holder);
+    events.once.followed(place, holder);
+  };
+  const once = new Once({ leases, replicas, events: { ...events.once, followed } });
   const fetches = starting.use(new Fetches({ store, records, once, events: events.fetch }));
 
   // Who may have them: proof → store → fetch.
@@ -204,8 +214,14 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     }),
   );
   leases.startSweeping();
+  const history = starting.use(new History({ totals: () => readTotals(metrics) }));
   const status = starting.use(
-    await startStatusServer({ listen: config.statusListen, metrics, isReady: () => !leases.hasMetForeignStore }),
+    await startStatusServer({
+      listen: config.statusListen,
+      metrics,
+      isReady: () => !leases.hasMetForeignStore,
+      extend: (app) => servePage(app, pageSources({ admin, history, fetches, popularity, agents, replicas: seen })),
+    }),
   );
 
   kept.startCollecting(async () => {

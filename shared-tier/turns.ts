@@ -11,7 +11,9 @@ export type DuplicateReason =
   /** Whoever fetches it says so, and cannot be read from. */
   | 'unreachable'
   /** Whoever was fetching it has gone. */
-  | 'taken-over';
+  | 'taken-over'
+  /** The store does not say whether it has it. */
+  | 'store-away';
 
 export interface TurnsEvents {
   /** An object is fetched here though another replica may fetch it, or has fetched a part of it. */
@@ -56,6 +58,12 @@ export class Turns implements AsyncDisposable {
    */
   isStuck(holder: Holder): void {
     this.#stuck ??= { holder: holder.identity, sinceMs: performance.now() };
+  }
+
+  /** In our turn the store was asked for it, and does not answer: it may have it. */
+  isUnsure(): void {
+    const { events, place } = this.#options;
+    events.duplicated(place, 'store-away', undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 import { type Address, formatAddress } from '../../service/units.ts';
+import type { TlsFiles } from '../../service/tls-files.ts';
 
 /** What containerd is to know of this agent. */
 export interface Mirror {
@@ -24,8 +25,8 @@ export function mirrorUrl(listen: Address, scheme: 'http' | 'https' = 'http'): s
  * see the directory under another path. (containerd 1.6 to 2.4 join `ca` to the path of the hosts.toml's directory
  * without following links: `makeAbsPath` in its remotes/docker/config/hosts.go.)
  */
-export function mirrorAt(listen: Address, { isHttps }: { readonly isHttps: boolean }): Mirror {
-  if (!isHttps) return { url: mirrorUrl(listen) };
+export function mirrorAt(listen: Address, { certFile }: Pick<TlsFiles, 'certFile'>): Mirror {
+  if (certFile === undefined) return { url: mirrorUrl(listen) };
   const url = mirrorUrl(listen, 'https');
   return { url, caFile: `../${certificateName(url)}` };
 }

@@ -2,10 +2,12 @@ import { fileURLToPath } from 'node:url';
 import { type Client, credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-/** What a pod's imagePullSecret becomes. kubelet never says for which server it is, so neither can we. */
+/** What a pod's imagePullSecret becomes. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
+  /** URL of the only server that containerd shows them to. kubelet never says it. */
+  readonly serverAddress?: string;
 }
 
 export interface CriImage {

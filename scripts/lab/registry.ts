@@ -29,6 +29,17 @@ export interface RegistryOptions {
   /** Asks everybody for one of these, a line each: `user:bcrypt`. */
   readonly htpasswd?: string;
   readonly port?: number;
+  /** Asks everybody for a token instead. */
+  readonly tokens?: TokenAuth;
+}
+
+/** Whose tokens a registry takes: https://distribution.github.io/distribution/about/configuration/#token */
+export interface TokenAuth {
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** File of the keys with which they are signed. */
+  readonly jwks: string;
 }
 
 const PORT = 5000;
@@ -76,6 +87,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     },
     http: { addr: `0.0.0.0:${port}`, secret: 'of one lab' },
     ...(options.htpasswd !== undefined && { auth: { htpasswd: { realm: 'lab', path: passwords } } }),
+    ...(options.tokens && { auth: { token: options.tokens } }),
   };
   const file = join(directory, `registry-${port}.json`);
   // The registry reads YAML, and JSON is YAML.
@@ -87,7 +99,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   });
   const registry = new Registry(`${namespace.address}:${port}`, daemon);
   try {
-    const expected = options.htpasswd === undefined ? 200 : 401;
+    const expected = options.htpasswd === undefined && options.tokens === undefined ? 200 : 401;
     await daemon.until('answering', async () => {
       return (await get(namespace, `http://127.0.0.1:${port}/v2/`)).status === expected;
     });

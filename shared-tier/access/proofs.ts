@@ -31,7 +31,7 @@ export interface Subject {
 }
 
 /** Origins are asked on behalf of all who wait, so no caller's end may end the question; this bounds it instead. */
-const PROOF_MS = 20_000;
+const PROOF_MS = 23_000;
 /** The same for what can be served without the origin. */
 const SHORT_PROOF_MS = 8_000;
 const SHORT_PATIENCE_MS = 3_000;

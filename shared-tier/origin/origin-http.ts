@@ -7,6 +7,7 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
+import { OriginQueue } from './origin-queue.ts';
 import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
@@ -21,7 +22,7 @@ export interface OriginRequest extends Unsigned {
   /** Below /v2/<repository>/, built from parsed values only. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** How long it may wait for an origin that limits or fails, all tries together; 20 s unless given. */
+  /** How long it may wait for an origin that limits or fails, all tries together; 23 s unless given. */
   readonly patienceMs?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -48,6 +49,8 @@ export interface OriginHttpOptions {
   readonly turns: Slots;
   /** For questions, which must not wait behind blobs. */
   readonly control: Dispatcher;
+  /** How many HEADs are under way at once, 4 unless given: as many as there are connections for them. */
+  readonly questionsAtOnce?: number;
   readonly observe: ObserveOrigin;
   /** The registry, or where it redirects to, has a private address that the operator did not list. */
   readonly refused: (registry: Registry) => void;
@@ -56,19 +59,23 @@ export interface OriginHttpOptions {
 }
 
 const MAX_REDIRECTS = 5;
-const PATIENCE_MS = 20_000;
-const MAX_WAITING = 1_000;
+const QUESTIONS_AT_ONCE = 4;
+/** A little less than an agent waits, and more than a thousand nodes need at fifty answers a second. */
+const PATIENCE_MS = 23_000;
+/** Until what is broken is tried once more. */
+const BROKEN_MS = 100;
 
 /** HTTP to one registry: credentials, redirects, retries. Answers are 200, 206, or an OciError. */
 export class OriginHttp {
   readonly origin: Origin;
   readonly #options: OriginHttpOptions;
   readonly #signer: Signer;
-  #waiting = 0;
+  readonly #queue: OriginQueue;
 
   constructor(options: OriginHttpOptions) {
     this.#options = options;
     this.origin = options.origin;
+    this.#queue = new OriginQueue(options.questionsAtOnce ?? QUESTIONS_AT_ONCE);
     const endpoint = new TokenEndpoint(options);
     this.#signer = new Signer(options.origin, (question) => endpoint.ask(question));
   }
@@ -79,21 +86,42 @@ export class OriginHttp {
    *   UNAVAILABLE for everything that is neither yes nor no, as an `OriginDown` when the origin has not answered
    */
   async request(request: OriginRequest): Promise<OriginAnswer> {
+    if (request.isQuestion) return await this.#ask(request);
+    // A turn begins with the request, its redirects and tokens, and ends with the body.
+    const turn = await this.#options.turns.take(request.repository, request.signal);
+    try {
+      const answer = await this.#ask(request);
+      const { body } = answer.response;
+      if (body.closed) turn[Symbol.dispose]();
+      else body.once('close', () => turn[Symbol.dispose]());
+      return answer;
+    } catch (error) {
+      turn[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #ask(request: OriginRequest): Promise<OriginAnswer> {
     const patienceMs = request.patienceMs ?? this.#options.patienceMs ?? PATIENCE_MS;
-    const deadline = performance.now() + patienceMs;
-    for (let attempt = 1; ; attempt += 1) {
-      const outcome = await this.#inTurn(request);
-      if (!(outcome instanceof RetryLater)) return outcome;
-      this.#askInstead(request, outcome);
-      const waitMs = outcome.waitMs(attempt);
-      if (waitMs === undefined || performance.now() + waitMs > deadline || this.#waiting >= MAX_WAITING) {
-        throw new OriginDown(outcome.cause);
-      }
-      this.#waiting += 1;
+    const deadlineMs = performance.now() + patienceMs;
+    const ticket = this.#queue.ticket({ isFirst: request.method === 'GET', deadlineMs });
+    for (let isFirstTry = true; ; isFirstTry = false) {
+      await this.#queue.enter(ticket, request.signal);
+      let outcome: OriginAnswer | RetryLater | undefined;
       try {
-        await delay(waitMs, undefined, { signal: request.signal });
+        outcome = await this.#try(request);
       } finally {
-        this.#waiting -= 1;
+        if (!(outcome instanceof RetryLater) || outcome.isBroken) this.#queue.answered(ticket);
+        else this.#queue.limited(ticket, outcome);
+      }
+      if (!(outcome instanceof RetryLater)) return outcome;
+      if (outcome.isBroken) {
+        // One more try: the client can still go to the origin itself, and should soon.
+        if (!isFirstTry || performance.now() + BROKEN_MS > deadlineMs) throw new OriginDown(outcome.cause);
+        await delay(BROKEN_MS, undefined, { signal: request.signal });
+      } else {
+        this.#askInstead(request, outcome);
+        this.#queue.assertHope(ticket, outcome);
       }
     }
   }
@@ -104,22 +132,6 @@ export class OriginHttp {
     if (!outcome.isLimit || method !== 'GET' || !credential.mayBeAsked || !lines) return;
     const refusal = refusalOf({ origin: this.origin, credential, kind: 'manifest', lines });
     if (refusal.code === 'UNAUTHORIZED') throw refusal;
-  }
-
-  /** A turn begins with the request, its redirects and tokens, and ends with the body. */
-  async #inTurn(request: OriginRequest): Promise<OriginAnswer | RetryLater> {
-    if (request.isQuestion) return await this.#try(request);
-    const turn = await this.#options.turns.take(request.repository, request.signal);
-    try {
-      const outcome = await this.#try(request);
-      const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
-      if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
-      else turn[Symbol.dispose]();
-      return outcome;
-    } catch (error) {
-      turn[Symbol.dispose]();
-      throw error;
-    }
   }
 
   async #try(request: OriginRequest): Promise<OriginAnswer | RetryLater> {

@@ -12,12 +12,13 @@ export class OriginDown extends OciError {
 /** Not an answer; the same question may be asked again. */
 export class RetryLater extends Error {
   readonly #reason: 'limited' | 'busy' | 'broken';
-  readonly #afterMs: number;
+  /** How long the origin wants to be left alone. */
+  readonly afterMs: number;
 
   constructor(reason: 'limited' | 'busy' | 'broken', cause: unknown, afterMs = 0) {
     super('retry later', { cause });
     this.#reason = reason;
-    this.#afterMs = afterMs;
+    this.afterMs = afterMs;
   }
 
   /** @param whose for the log: who answered */
@@ -36,14 +37,16 @@ export class RetryLater extends Error {
     return this.#reason === 'limited';
   }
 
-  /**
-   * A busy origin is asked again with patience, because a herd that is sent to it instead makes it busier. What is
-   * broken gets one more try: the client can still go to the origin itself, and should soon.
-   */
+  /** It, or the way to it, fails. Else it is there, and asks for patience. */
+  get isBroken(): boolean {
+    return this.#reason === 'broken';
+  }
+
+  /** For those that stand in no queue: until the next try; undefined when it is worth none. What is broken gets one. */
   waitMs(attempt: number): number | undefined {
-    if (this.#reason === 'broken' && attempt > 1) return undefined;
-    const backoffMs = this.#reason === 'broken' ? 100 : 250 * 2 ** (attempt - 1);
-    return Math.max(this.#afterMs, backoffMs) * (1 + Math.random() / 4);
+    if (this.isBroken && attempt > 1) return undefined;
+    const backoffMs = this.isBroken ? 100 : 250 * 2 ** (attempt - 1);
+    return Math.max(this.afterMs, backoffMs) * (1 + Math.random() / 4);
   }
 }
 

@@ -130,11 +130,11 @@ export class Bucket implements Disposable {
     }
   }
 
-  /** Writes an object whatever there is. */
-  async put(key: string, bytes: Uint8Array): Promise<void> {
+  /** Writes an object whatever there is. @param withinMs bound of all tries */
+  async put(key: string, bytes: Uint8Array, withinMs = 6 * QUESTION_MS): Promise<void> {
     try {
       const input = { ...this.at(key), Body: bytes, ContentLength: bytes.length };
-      await this.#questions.send(new PutObjectCommand(input), bounded(6 * QUESTION_MS));
+      await this.#questions.send(new PutObjectCommand(input), bounded(withinMs));
     } catch (error) {
       throw bucketError(error);
     }

@@ -51,6 +51,7 @@ export class Catalog {
   readonly #failed: (error: OciError) => void;
   readonly #answerMs: number;
   #silentUntilMs = 0;
+  #failedAtMs = -Infinity;
   readonly #seen = new LRUCache<Digest, Seen>({
     maxSize: MAX_BYTES,
     sizeCalculation: ({ entry }) => 500 + 200 * Object.keys(entry?.holds ?? {}).length,
@@ -86,6 +87,11 @@ export class Catalog {
       this.#failed(OciError.from(error));
       return known;
     }
+  }
+
+  /** Could the bucket not be asked, a moment ago? */
+  get isAway(): boolean {
+    return performance.now() - this.#failedAtMs < SILENT_MS;
   }
 
   /** Changes an entry, the latest one there is. When the bucket does not take it, it is changed in this process only. */
@@ -190,6 +196,7 @@ export class Catalog {
       return await this.#readNow(digest, this.#answerMs);
     } catch (error) {
       const now = performance.now();
+      this.#failedAtMs = now;
       if (now - askedAtMs >= this.#answerMs) this.#silentUntilMs = now + SILENT_MS;
       throw error;
     }

@@ -61,6 +61,10 @@ export class S3Records implements Records {
     return isLast;
   }
 
+  get isAway(): boolean {
+    return this.#catalog.isAway;
+  }
+
   async settled(): Promise<void> {
     await Promise.all(this.#writing);
     await this.#catalog.settled();

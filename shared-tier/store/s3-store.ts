@@ -46,6 +46,8 @@ export interface S3StoreOptions {
 /** Requests that send bytes, of all uploads together. */
 const UPLOADS_AT_ONCE = 16;
 const SAVE_EVERY_MS = 60_000;
+/** Somebody waits for the manifest that is put; what is not there by then is saved later. */
+const PUT_MS = 5_000;
 /** What the bucket has not taken by then it gets in the background. */
 const SPOOL_PATIENCE_MS = 30_000;
 /** After a read that failed the bucket is asked first whether it gives anything at all. */
@@ -138,7 +140,7 @@ export class S3Store implements ContentStore, Spools, AsyncDisposable {
     const { bucket, catalog, spool } = this.#options;
     if (await catalog.read(digest).catch(() => undefined)) return;
     const isSpooled = await spool.put(digest, bytes).then(() => true, this.#report);
-    const failure = await failureOf(bucket.put(keys.blob(digest), bytes));
+    const failure = await failureOf(bucket.put(keys.blob(digest), bytes, PUT_MS));
     if (failure && isSpooled !== true) throw failure;
     await this.#added(digest, bytes.length, failure);
   }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ReadPeer } from '../../agent/replica.ts';
 import type { Caller } from '../../agent/grants.ts';
-import type { ConnectTier } from '../../agent/tier-connect.ts';
+import { type ConnectTier, connectSecure } from '../../agent/tier-connect.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
@@ -9,7 +9,9 @@ import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
 import { parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
-import { type ScriptedServer, headOf, rangeIn } from '../support/house-tcp.ts';
+import type { TestCa } from '../support/certificates.ts';
+import { type Script, type ScriptedServer, headOf, rangeIn, scripted } from '../support/house-tcp.ts';
+import { testMaterial } from '../support/material.ts';
 
 const REGISTRY = parseRegistry('registry.test');
 /** Who asks without credentials. */
@@ -24,9 +26,12 @@ export const BUFFERS = 8;
 /** What the tier has. */
 export const BYTES = readBytes(generatedBlob(300_000));
 
+/** The same, of many more buffers than a pool here has. */
+export const LARGE = { start: 0, end: 3_000_000, bytes: readBytes(generatedBlob(3_000_000)) };
+
 /** A pool of a few small buffers. */
-export function pool(): BufferPool {
-  return new BufferPool({ bufferBytes: 16 * 1024, totalBytes: BUFFERS * 16 * 1024 });
+export function pool(bufferBytes = 16 * 1024): BufferPool {
+  return new BufferPool({ bufferBytes, totalBytes: BUFFERS * bufferBytes });
 }
 
 /** Takes all that is free, and tells how much that is. */
@@ -70,8 +75,32 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
 }
 
 /** Answers with the bytes that were asked for. */
-export const good = (socket: Socket, request: string): void => {
-  const { first, last } = rangeIn(request);
-  socket.write(headOf(last + 1 - first));
-  socket.end(BYTES.subarray(first, last + 1));
-};
+const goodOf =
+  (bytes: Buffer) =>
+  (socket: Socket, request: string): void => {
+    const { first, last } = rangeIn(request);
+    socket.write(headOf(last + 1 - first));
+    socket.end(bytes.subarray(first, last + 1));
+  };
+
+export const good = goodOf(BYTES);
+export const goodLarge = goodOf(LARGE.bytes);
+
+/** A scripted tier, read from over TLS if there is a CA for its certificate. */
+export async function tierThat(
+  script: Script,
+  { ca, bufferBytes }: { ca?: TestCa | undefined; bufferBytes?: number } = {},
+) {
+  const stack = new AsyncDisposableStack();
+  const server = stack.use(await scripted(script, ca?.issue({ names: ['tier.test'] })));
+  const tls = ca && stack.use(await testMaterial({ ca: ca.pem }));
+  const connect = tls && connectSecure({ material: tls.material, serviceName: 'tier.test' });
+  const buffers = pool(bufferBytes);
+  return {
+    server,
+    pool: buffers,
+    open: async (reading: Reading = {}) =>
+      await open(server, { pool: buffers, ...(connect && { connect }), ...reading }),
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  };
+}

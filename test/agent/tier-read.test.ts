@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { openTierRead } from '../../agent/tier-read.ts';
-import type { PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunk } from '../../content/chunk.ts';
 import { OciError } from '../../oci/error.ts';
 import { headOf, scripted } from '../support/house-tcp.ts';
@@ -132,27 +131,6 @@ describe('openTierRead', () => {
     expect(drain(buffers)).toHaveLength(BUFFERS);
   });
 
-  test('does not take a slow consumer for silence, however long it takes, and reads little ahead of it', async () => {
-    await using server = await scripted(good);
-    const buffers = pool();
-    const chunks = await open(server, { pool: buffers, silenceMs: 40 });
-    const pieces: Buffer[] = [];
-    const spare: number[] = [];
-    for await (const chunk of chunks) {
-      if (pieces.length < 3) {
-        await sleep(150);
-        const free = drain(buffers);
-        spare.push(free.length);
-        for (const { release } of free) release();
-      }
-      pieces.push(Buffer.from(chunk.bytes));
-      chunk.release();
-    }
-    // Three chunks and the buffer of the next read are all that it has.
-    expect(Math.min(...spare)).toBeGreaterThanOrEqual(BUFFERS - 4);
-    expect(Buffer.concat(pieces).equals(BYTES)).toBe(true);
-  });
-
   test('notices silence also after a consumer that took longer than it', async () => {
     await using server = await scripted((socket) => {
       socket.write(headOf(BYTES.length));
@@ -203,57 +181,6 @@ describe('openTierRead', () => {
     expect(drain(buffers)).toHaveLength(0); // it gave nothing back that it did not have
     for (const { release } of taken) release();
     expect(drain(buffers)).toHaveLength(BUFFERS);
-  });
-
-  test('never writes into a chunk that its consumer still has, while the pool runs dry and fills again', async () => {
-    await using server = await scripted(good);
-    const buffers = pool();
-    let taken: PooledBuffer[] = [];
-    const held: Chunk[] = [];
-    const pieces: Buffer[] = [];
-    let count = 0;
-    const letGo = (chunk: Chunk): void => {
-      pieces.push(Buffer.from(chunk.bytes)); // what is in it now is what must have been in it all the time
-      chunk.release();
-      chunk.release(); // twice is once
-    };
-    for await (const chunk of await open(server, { pool: buffers })) {
-      held.push(chunk);
-      count += 1;
-      if (count % 5 === 1) taken = drain(buffers);
-      if (count % 5 === 3) for (const { release } of taken.splice(0)) release();
-      await sleep(1);
-      for (const done of held.splice(0, count % 3 === 0 ? held.length : Math.min(1, held.length))) letGo(done);
-    }
-    for (const each of held) letGo(each);
-    for (const { release } of taken) release();
-    expect(Buffer.concat(pieces).equals(BYTES)).toBe(true);
-    expect(drain(buffers)).toHaveLength(BUFFERS);
-  });
-
-  test('is ended by its signal before, and after, the head', async () => {
-    await using server = await scripted((socket, request) => {
-      if (server.requests.length > 1) good(socket, request);
-    });
-    const buffers = pool();
-    const early = new AbortController();
-    const opening = open(server, { pool: buffers, signal: early.signal });
-    await expect.poll(() => server.requests.length).toBe(1);
-    early.abort(new OciError('UNAVAILABLE', 'the client hung up'));
-    await expect(opening).rejects.toThrow('the client hung up');
-
-    const late = new AbortController();
-    const chunks = await open(server, { pool: buffers, signal: late.signal });
-    const iterator = chunks[Symbol.asyncIterator]();
-    const first = await iterator.next();
-    late.abort(new OciError('UNAVAILABLE', 'the client hung up'));
-    if (!first.done) first.value.release();
-    const rest = (async () => {
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) next.value.release();
-    })();
-    await expect(rest).rejects.toThrow('the client hung up');
-    expect(drain(buffers)).toHaveLength(BUFFERS);
-    await expect.poll(() => server.connections).toBe(0);
   });
 
   test('does not begin when its signal has ended already', async () => {

@@ -2,6 +2,7 @@ import { appendFile, mkdir, readdir, rename, rm, stat, truncate, writeFile } fro
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { DiskStore } from '../../content/disk-store.ts';
+import { openFilesIn } from '../support/open-files.ts';
 import { type DiskFixture, MIB, diskStore, filesIn, read, sample, startReading, SOON } from './fixtures.ts';
 
 const { bytes: BYTES, digest: DIGEST } = sample(100_000);
@@ -162,10 +163,10 @@ describe('a disk store', () => {
   test('leaves no file descriptor open, whatever ended the work', async () => {
     await using fixture = await diskStore();
     const { store } = fixture;
-    await store.put(sample(1).digest, sample(1).bytes); // the verifying thread is started now
-    const before = await descriptors();
+    await store.put(sample(1).digest, sample(1).bytes);
+    const before = await openFilesIn(fixture.directory);
     for (let turn = 0; turn < 20; turn += 1) await work(store, turn);
-    await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before);
+    await expect.poll(() => openFilesIn(fixture.directory), SOON).toEqual(before);
     expect(store.usage.bytes).toBe(
       (await Array.fromAsync(store.list())).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     );
@@ -196,10 +197,6 @@ async function work(store: DiskStore, turn: number): Promise<void> {
   if (turn % 2 === 0) await truncate(store.layout.blob(digest), 1);
   await (await store.open(digest))?.[Symbol.asyncDispose]();
   if (turn % 3 === 0) await store.delete(digest);
-}
-
-async function descriptors(): Promise<number> {
-  return (await readdir('/proc/self/fd')).length;
 }
 
 async function stored(): Promise<DiskFixture> {

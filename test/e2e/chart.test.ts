@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import {
   CHART,
@@ -81,6 +84,25 @@ test.each(Object.entries(DIRECTORIES))(
     });
   },
 );
+
+test('an agent believes the certificate that is generated, for the name by which it comes', async () => {
+  const secrets = await chartObjects({}, ['secrets.yaml']);
+  const { data } = secrets.find(({ metadata }) => metadata.name === 'circ-shared-tier-tls') as KubeObject & {
+    data: Record<string, string>;
+  };
+  const pem = (name: string): Buffer => Buffer.from(data[name] ?? '', 'base64');
+  const server = createServer({ cert: pem('tls.crt'), key: pem('tls.key') });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ port, host: '127.0.0.1', ca: pem('ca.crt'), servername: 'circ-shared-tier.circ.svc' });
+  try {
+    await once(socket, 'secureConnect');
+    expect(socket.authorized).toBe(true);
+  } finally {
+    socket.destroy();
+    server.close();
+  }
+});
 
 describe('the plain manifests', () => {
   test.each(Object.entries(RENDERED))('%s is what the chart makes', async (name, rendered) => {

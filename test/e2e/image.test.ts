@@ -71,7 +71,7 @@ test('both programs start from the image without root, soon and in little memory
     const startedAtMs = performance.now();
     const daemon = await Daemon.start({
       argv: network.hub.command([
-        'chroot',
+        '/usr/sbin/chroot',
         '--userspec=65532:65532',
         root,
         '/usr/local/bin/node',

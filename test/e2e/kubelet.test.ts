@@ -10,34 +10,11 @@ import { KubeNode } from '../../scripts/lab/kube-node.ts';
 import { AGENT_URL, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
 import { Network } from '../../scripts/lab/network.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
-import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
+import { type Auth, auths, PrivateRegistries, PULLER } from '../../scripts/lab/private-registries.ts';
 import { sandboxImage } from '../../scripts/lab/sandbox-image.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 
-const USER = { name: 'puller', password: 's3cret' };
-/** bcrypt of the password, with the least work. */
-const HTPASSWD = `${USER.name}:$2a$04$RYRewAFrkvJ/KKrJ1lsGfeeCgoyZSGgAwllvTiCrjQHW/y3jSKyUK\n`;
 const PODS = '/api/v1/namespaces/default/pods';
-
-test('a pod with an imagePullSecret starts from a private image that comes through agent and shared tier', async () => {
-  await using lab = await startCluster();
-  await lab.createPod('private', [{ name: 'pull' }]);
-  await expect.poll(async () => (await lab.status('private')).phase, { timeout: 60_000 }).toBe('Running');
-  const clients = (await lab.origin.blobReads()).map(({ client }) => client);
-  expect(clients).toContain(lab.tierAddress);
-  expect(clients).not.toContain(lab.nodeAddress);
-  expect((await lab.agent.metrics()).sum('circ_served_bytes_total')).toBeGreaterThan(1e6);
-});
-
-test('a pod without the secret does not start, though the image is in the cache', async () => {
-  await using lab = await startCluster();
-  await lab.createPod('private', [{ name: 'pull' }]);
-  await expect.poll(async () => (await lab.status('private')).phase, { timeout: 60_000 }).toBe('Running');
-  await lab.createPod('stranger', []);
-  const waiting = async () => (await lab.status('stranger')).containerStatuses?.[0]?.state.waiting?.reason;
-  await expect.poll(waiting, { timeout: 60_000 }).toMatch(/^(ErrImagePull|ImagePullBackOff)$/);
-  expect((await lab.status('stranger')).phase).toBe('Pending');
-});
 
 interface PodStatus {
   readonly phase: string;
@@ -45,17 +22,17 @@ interface PodStatus {
 }
 
 interface Cluster extends AsyncDisposable {
-  readonly origin: Registry;
+  /** Addresses that have read blobs from the origin. */
+  blobReaders(): Promise<Set<string>>;
   readonly agent: Program;
   readonly tierAddress: string;
-  readonly nodeAddress: string;
   /** A pod of the Debian image on the node. */
   createPod(name: string, imagePullSecrets: readonly { name: string }[]): Promise<void>;
   status(name: string): Promise<PodStatus>;
 }
 
-/** A Kubernetes API, a node with kubelet and agent, a shared tier, and an origin that wants a password. */
-async function startCluster(): Promise<Cluster> {
+/** A Kubernetes API, a node with kubelet and agent, a shared tier, and an origin that asks who somebody is. */
+async function startCluster(auth: Auth): Promise<Cluster> {
   const storage = await ensureImages();
   await mkdir(logsDir, { recursive: true });
   const logs = await mkdtemp(join(logsDir, 'kubelet-'));
@@ -66,28 +43,20 @@ async function startCluster(): Promise<Cluster> {
   const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
   stack.defer(async () => await rm(directory, { recursive: true }));
   const network = stack.use(await Network.create());
-  const originNode = await network.attach('origin');
+  const registries = stack.use(await PrivateRegistries.start({ network, storage, directory, logs }));
   const namespace = await network.attach('node');
-  const origin = stack.use(
-    await startRegistry({
-      namespace: originNode,
-      storage,
-      directory,
-      logFile: join(logs, 'origin.log'),
-      readOnly: true,
-      htpasswd: HTPASSWD,
-    }),
-  );
-  const auth = Buffer.from(`${USER.name}:${USER.password}`).toString('base64');
+  const { address } = registries.of('Basic');
+  const secret = Buffer.from(`${PULLER.username}:${PULLER.password}`).toString('base64');
   await mkdir(join(directory, '.docker'));
-  await writeFile(join(directory, '.docker/config.json'), JSON.stringify({ auths: { [origin.address]: { auth } } }));
+  await writeFile(join(directory, '.docker/config.json'), JSON.stringify({ auths: { [address]: { auth: secret } } }));
   const files = join(directory, 'debian.tar');
   const env = { PATH: process.env['PATH'], HOME: directory };
-  await originNode.run([toolPath('crane'), 'export', `${origin.address}/${images.debian}`, files], { env });
+  const outside = await network.attach('outside');
+  await outside.run([toolPath('crane'), 'export', `${address}/${images.debian}`, files], { env });
   const sandbox = await sandboxImage(files, directory);
 
   const origins = join(directory, 'origins.yaml');
-  await writeFile(origins, `registries:\n  ${REGISTRY}:\n    endpoint: http://${origin.address}\n`);
+  await registries.writeOrigins(origins, { [REGISTRY]: auth });
   const program = (name: string) => ({ directory: join(directory, name), logFile: join(logs, `${name}.log`), origins });
   stack.use(await startTier({ ...program('tier'), namespace: network.hub }));
   const agent = stack.use(await startAgent(network.hub, { ...program('agent'), namespace }));
@@ -95,19 +64,21 @@ async function startCluster(): Promise<Cluster> {
   const node = stack.use(await KubeNode.start({ namespace, kube, directory: join(directory, 'node'), logs, sandbox }));
   await node.configureHosts(hostsToml(AGENT_URL));
   await kube.create('/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });
-  const config = JSON.stringify({ auths: { [REGISTRY]: { auth } } });
+  const config = { auths: { [REGISTRY]: { auth: secret } } };
   await kube.create('/api/v1/namespaces/default/secrets', {
     metadata: { name: 'pull' },
     type: 'kubernetes.io/dockerconfigjson',
-    stringData: { '.dockerconfigjson': config },
+    stringData: { '.dockerconfigjson': JSON.stringify(config) },
   });
 
   const running = stack.move();
   return {
-    origin,
+    blobReaders: async () => {
+      const reads = await registries.of(auth).blobReads();
+      return new Set(reads.map(({ client }) => client).filter((client) => client !== outside.address));
+    },
     agent,
     tierAddress: network.hub.address,
-    nodeAddress: namespace.address,
     createPod: async (name, imagePullSecrets) => {
       const image = `${REGISTRY}/${images.debian}`;
       const container = { name: 'main', image, imagePullPolicy: 'Always', command: ['/bin/sleep', 'infinity'] };
@@ -126,3 +97,20 @@ async function startCluster(): Promise<Cluster> {
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };
 }
+
+test.for(auths)(
+  'of an image from a registry that wants %s a pod with an imagePullSecret starts through agent and tier, one without does not',
+  async (auth) => {
+    await using cluster = await startCluster(auth);
+    const { agent } = cluster;
+    await cluster.createPod('private', [{ name: 'pull' }]);
+    await expect.poll(async () => (await cluster.status('private')).phase, { timeout: 60_000 }).toBe('Running');
+    expect(await cluster.blobReaders()).toEqual(new Set([cluster.tierAddress]));
+    expect((await agent.metrics()).sum('circ_served_bytes_total')).toBeGreaterThan(1e6);
+
+    await cluster.createPod('stranger', []);
+    const waiting = async () => (await cluster.status('stranger')).containerStatuses?.[0]?.state.waiting?.reason;
+    await expect.poll(waiting, { timeout: 60_000 }).toMatch(/^(ErrImagePull|ImagePullBackOff)$/);
+    expect((await cluster.status('stranger')).phase).toBe('Pending');
+  },
+);

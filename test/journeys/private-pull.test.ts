@@ -1,13 +1,13 @@
 import { get } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { Authorization } from '../../oci/authorization.ts';
-import { MANIFEST_MEDIA_TYPES } from '../../oci/descriptor.ts';
 import { generatedBlob } from '../support/blobs.ts';
-import { authorize, basic } from '../support/containerd-auth.ts';
+import { type Secret, basic } from '../support/containerd-auth.ts';
+import { type PulledPrivately, accept, pullInPhases } from '../support/containerd-pull.ts';
 import { takeClock } from '../support/house-clock.ts';
 import { urlOf } from '../support/house-client.ts';
 import { type House, type HouseOptions, REGISTRY, startHouse } from '../support/house.ts';
-import { type Answer, ask } from '../support/origin-client.ts';
+import { ask } from '../support/origin-client.ts';
 
 const MIB = 1024 * 1024;
 const APP = 'org/app';
@@ -18,7 +18,6 @@ const users = {
   alice: { password: alice.password, repositories: [APP] },
   bob: { password: bob.password, repositories: [] },
 };
-const accept = [...MANIFEST_MEDIA_TYPES, '*/*'].join(', ');
 
 async function privateHouse(options: HouseOptions = {}) {
   const house = await startHouse({
@@ -30,63 +29,8 @@ async function privateHouse(options: HouseOptions = {}) {
   return Object.assign(house, { image });
 }
 
-/** What containerd does in one phase of a pull: asks bare, then with what the challenge leads to. */
-class Phase {
-  readonly statuses: number[] = [];
-  #authorization: string | undefined;
-
-  readonly #place: Parameters<typeof urlOf>[0];
-  readonly #secret: typeof alice | undefined;
-
-  constructor(mirror: string, repository: string, secret?: typeof alice, path = false) {
-    this.#place = { mirror, registry: REGISTRY, repository, path };
-    this.#secret = secret;
-  }
-
-  async ask(kind: 'manifests' | 'blobs', reference: string, method = 'GET'): Promise<Answer> {
-    const url = urlOf(this.#place, kind, reference);
-    const send = async (): Promise<Answer> => {
-      const headers = { accept, ...(this.#authorization !== undefined && { authorization: this.#authorization }) };
-      const answer = await ask(url, { method, headers });
-      this.statuses.push(answer.status);
-      return answer;
-    };
-    const first = await send();
-    if (first.status !== 401 || this.#authorization !== undefined) return first;
-    const { authorization } = await authorize(first.headers['www-authenticate'], this.#place.repository, this.#secret);
-    if (authorization === undefined) return first;
-    this.#authorization = authorization;
-    return await send();
-  }
-}
-
-interface PulledPrivately {
-  /** Statuses of the resolve phase, and of the fetch phase. */
-  readonly resolve: readonly number[];
-  readonly fetch: readonly number[];
-  readonly isWhole: boolean;
-}
-
-async function pullAs(
-  house: { mirror: string; image: { manifest: { digest: string } } },
-  secret?: typeof alice,
-  { repository = APP, path = false } = {},
-): Promise<PulledPrivately> {
-  const resolve = new Phase(house.mirror, repository, secret, path);
-  const head = await resolve.ask('manifests', 'v1', 'HEAD');
-  const fetch = new Phase(house.mirror, repository, secret, path);
-  if (head.status !== 200) return { resolve: resolve.statuses, fetch: [], isWhole: false };
-  const got = await fetch.ask('manifests', String(head.headers['docker-content-digest']));
-  const { config, layers } = JSON.parse(got.body.toString()) as {
-    config: { digest: string; size: number };
-    layers: { digest: string; size: number }[];
-  };
-  let isWhole = got.status === 200;
-  for (const { digest, size } of [config, ...layers]) {
-    const blob = await fetch.ask('blobs', digest);
-    isWhole &&= blob.status === 200 && blob.body.length === size;
-  }
-  return { resolve: resolve.statuses, fetch: fetch.statuses, isWhole };
+async function pullAs(house: { mirror: string }, secret?: Secret, options = {}): Promise<PulledPrivately> {
+  return await pullInPhases(house.mirror, APP, secret, options);
 }
 
 function heads(house: House): number {
@@ -254,9 +198,9 @@ describe('the path form', () => {
       const paths = { mirror, registry: REGISTRY, repository: APP, path: true };
       const bare = await ask(urlOf(paths, 'manifests', 'v1'), { method: 'HEAD' });
       expect([bare.status, bare.headers['www-authenticate']]).toEqual([401, 'Basic realm="circ"']);
-      const pulled = await pullAs({ mirror, image: house.image }, alice, { path: true });
+      const pulled = await pullAs({ mirror }, alice, { path: true });
       expect(pulled).toMatchObject({ resolve: [401, 200], isWhole: true });
-      expect(await pullAs({ mirror, image: house.image }, bob, { path: true })).toMatchObject({ resolve: [401, 404] });
+      expect(await pullAs({ mirror }, bob, { path: true })).toMatchObject({ resolve: [401, 404] });
     }
     const shown = house.origin.requests.filter(({ kind }) => kind !== 'token');
     expect(shown.filter(({ headers }) => headers.authorization?.startsWith('Basic') === true)).toEqual([]);

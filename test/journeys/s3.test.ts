@@ -117,6 +117,20 @@ describe('a tier with a bucket', () => {
     expect(told.length).toBeLessThanOrEqual(4);
   });
 
+  test('fetches again what only a bucket has that says nothing, soon, and counts it', async () => {
+    await using it = await houseOnBucket();
+    const first = await it.house.pull(APP, 'v1');
+    await it.settled();
+    await it.loseSpool();
+    it.server.moods.push({ silent: true });
+    const startedAtMs = performance.now();
+    expect(await it.house.pull(APP, 'v1')).toMatchObject({ bytes: first.bytes });
+    expect(performance.now() - startedAtMs).toBeLessThan(15_000);
+    const metrics = await it.house.tierMetrics();
+    expect(metrics.sum('circ_fetch_duplicates_total')).toBeGreaterThanOrEqual(LAYERS.length);
+    it.server.moods.splice(0);
+  }, 60_000);
+
   test('does not start, and says why, on a bucket that is not there', async () => {
     await using it = await houseOnBucket();
     await it.house.stopTier();

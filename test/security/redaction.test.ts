@@ -196,6 +196,7 @@ describe.each([
     await gather(admin.repositories({}));
     await gather(admin.blobs({}));
     await gather(admin.fetches().next());
+    await gather(fetch(house.statusUrls[1] ?? '').then(async (page) => await page.text()));
     await gather(Array.fromAsync(admin.verify()));
     await gather(admin.evict({ all: true }));
     expect(answers.map((answer) => JSON.stringify(answer)).join()).toContain('PREHEAT_STATE_FETCHED');

@@ -1,9 +1,10 @@
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
+import { openFilesIn } from '../support/open-files.ts';
 import type { Moods } from '../support/origin-moods.ts';
 import { startOrigin } from '../support/origin.ts';
 import {
@@ -38,20 +39,13 @@ async function fetchesOf(mood: Moods = {}, options: TierOptions = {}) {
   };
 }
 
-/** Files of a directory that this process has open. */
-async function openFilesIn(directory: string): Promise<string[]> {
-  const fds = await readdir('/proc/self/fd');
-  const paths = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
-  return paths.filter((path) => path.startsWith(directory));
-}
-
 describe('a fetch', () => {
   test('is one GET for all who want the content, and all get all of it', async () => {
     await using it = await fetchesOf();
     const all = await Promise.all(
       Array.from({ length: 32 }, async () => {
         const fetch = it.start();
-        expect(await fetch.opened()).toEqual({ sizeBytes: blob.sizeBytes });
+        expect(await fetch.opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
         await using content = await fetch.follow();
         return (await bytesOf(content)).equals(bytes);
       }),
@@ -94,7 +88,7 @@ describe('a fetch', () => {
     expect(errors.map((error) => error.code)).toEqual([code, code]);
     expect([it.fetches.count, it.ended.length]).toEqual([0, 1]);
     it.origin.calm();
-    expect(await it.start().opened()).toEqual({ sizeBytes: blob.sizeBytes });
+    expect(await it.start().opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
   });
 
   test('does not end with any of its readers', async () => {
@@ -122,7 +116,7 @@ describe('a fetch', () => {
     const otherPlace = placeOf(APP, 'other.test' as typeof REGISTRY);
     const fetch = tier.fetches.start(tier.client(), rightsAt(here), digest);
     const foreign = tier.fetches.start(tier.client(otherPlace.registry), rightsAt(otherPlace), digest);
-    expect(await fetch.opened()).toEqual({ sizeBytes: blob.sizeBytes });
+    expect(await fetch.opened()).toMatchObject({ sizeBytes: blob.sizeBytes });
     expect((await failureOf(foreign.opened())).code).toBe('BLOB_UNKNOWN');
   });
 });

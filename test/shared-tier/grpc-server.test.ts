@@ -9,11 +9,9 @@ import type { ResolveManifestResponse__Output } from '../../proto/generated/circ
 import type { SharedTierClient } from '../../proto/generated/circ/v1/SharedTier.ts';
 import { loadServices } from '../../proto/load.ts';
 import { fromGrpcError } from '../../proto/status.ts';
-import { GrpcServer } from '../../shared-tier/grpc-server.ts';
-import { Seal } from '../../shared-tier/seal.ts';
-import { SignedReads } from '../../shared-tier/signed-reads.ts';
 import { type OriginOptions, startOrigin } from '../support/origin.ts';
 import { APP, REGISTRY, type TierOptions, failureOf, tierOf } from './fixtures.ts';
+import { grpcServerOf } from './grpc-fixture.ts';
 
 const LAYER = Buffer.from('the bytes of a layer');
 const target = { registry: REGISTRY, repository: APP };
@@ -25,16 +23,7 @@ async function serverOf(options: TierOptions = {}, originOptions: OriginOptions 
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }, options));
   const reports: [string, OciError | undefined][] = [];
   const server = stack.use(
-    await GrpcServer.start({
-      listen: { host: '127.0.0.1', port: 0 },
-      images: tier.images,
-      access: tier.access,
-      reads: new SignedReads({
-        images: tier.images,
-        seal: new Seal(Buffer.alloc(32), 'read'),
-        advertise: () => 'replica.test:5061',
-        report: () => undefined,
-      }),
+    await grpcServerOf(tier, {
       report: (method, _ms, { error }) => reports.push([method, error]),
     }),
   );

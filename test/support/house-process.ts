@@ -14,7 +14,7 @@ export interface Exit {
 
 export interface ProgramOptions {
   readonly args?: readonly string[];
-  /** All of its environment; nothing is inherited. */
+  /** All of its environment; nothing is inherited but where Node keeps what it has compiled. */
   readonly env?: Record<string, string>;
   readonly cwd?: string;
   /** No file may become larger: writing more fails, as on a full disk. A multiple of 512. */
@@ -22,6 +22,7 @@ export interface ProgramOptions {
 }
 
 const READY_MS = 15_000;
+const { NODE_COMPILE_CACHE } = process.env;
 
 /** A source file of this project as a process of its own; killed when the test leaves its scope. */
 export class Program implements AsyncDisposable {
@@ -35,7 +36,10 @@ export class Program implements AsyncDisposable {
     const limit =
       maxFileBytes === undefined ? [] : ['/bin/sh', '-c', `ulimit -f ${maxFileBytes / 512} && exec "$0" "$@"`];
     const [command = '', ...rest] = [...limit, process.execPath, path, ...args];
-    this.#child = spawn(command, rest, { env, ...(cwd !== undefined && { cwd }) });
+    this.#child = spawn(command, rest, {
+      env: { ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }), ...env },
+      ...(cwd !== undefined && { cwd }),
+    });
     this.#child.stdout?.on('data', (data: Buffer) => (this.#stdout += data.toString()));
     this.#child.stderr?.on('data', (data: Buffer) => (this.#stderr += data.toString()));
     this.#exit = once(this.#child, 'close').then(([code, signal]) => ({

@@ -41,3 +41,32 @@ export class PullLimit {
     return true;
   }
 }
+
+/** Answers 429 to whatever comes beyond so many requests a second, as the gateway before a registry does. */
+export class RateLimit {
+  /** Requests that were refused. */
+  refused = 0;
+  readonly #perSecond: number;
+  #left: number;
+  #atMs = performance.now();
+
+  /** @param perSecond as many may also come at once after a pause */
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond;
+    this.#left = perSecond;
+  }
+
+  /** Counts the request. False: it was one too many, and that has been answered. */
+  take(exchange: Exchange): boolean {
+    const now = performance.now();
+    this.#left = Math.min(this.#perSecond, this.#left + ((now - this.#atMs) / 1000) * this.#perSecond);
+    this.#atMs = now;
+    if (this.#left >= 1) {
+      this.#left -= 1;
+      return true;
+    }
+    this.refused += 1;
+    sendError(exchange, 429, 'TOOMANYREQUESTS');
+    return false;
+  }
+}

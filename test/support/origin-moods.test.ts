@@ -1,24 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { generatedBlob, readBytes } from './blobs.ts';
 import { startBlobStore } from './origin-blob-store.ts';
 import { ask, readSocket } from './origin-client.ts';
-import type { Moods } from './origin-moods.ts';
-import { startOrigin } from './origin.ts';
-
-const SIZE = 100_000;
-const BYTES = readBytes(generatedBlob(SIZE));
-
-/** An origin in a mood, with one blob; `url` is the blob's. */
-async function moody(mood: Moods = {}) {
-  const origin = await startOrigin({ mood });
-  const { digest } = await origin.addBlob('org/app', generatedBlob(SIZE));
-  return {
-    origin,
-    digest,
-    url: `${origin.url}/v2/org/app/blobs/${digest}`,
-    [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose](),
-  };
-}
+import { BYTES, SIZE, moody } from './origin-moody.ts';
 
 describe('moods of the answer', () => {
   test('ranges: false answers a range with the whole', async () => {

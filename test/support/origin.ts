@@ -4,7 +4,7 @@ import type { BlobSource } from './blobs.ts';
 import { Access, type AccessOptions } from './origin-access.ts';
 import { OriginContent, type AddedImage, type ImageOptions, type ManifestDescriptor } from './origin-content.ts';
 import { Door, type DoorOptions } from './origin-door.ts';
-import type { PullLimit } from './origin-limit.ts';
+import type { PullLimit, RateLimit } from './origin-limit.ts';
 import type { Moods } from './origin-moods.ts';
 import type { Target } from './origin-routes.ts';
 import { PushSide, type PushRules } from './origin-push.ts';
@@ -22,6 +22,8 @@ export interface OriginOptions extends AccessOptions, DoorOptions, ServerOptions
   readonly concealsMissing?: boolean;
   /** How many pulls a caller has. */
   readonly limit?: PullLimit;
+  /** How many requests a second it takes, those for tokens aside. */
+  readonly rate?: RateLimit;
 }
 
 /**
@@ -36,10 +38,12 @@ export class Origin extends TestServer {
   readonly #pushSide = new PushSide(this.#content);
   readonly #door: Door;
   readonly #limit: PullLimit | undefined;
+  readonly #rate: RateLimit | undefined;
 
   constructor(options: OriginOptions) {
     super(options);
     this.#limit = options.limit;
+    this.#rate = options.rate;
     this.mood = options.mood ?? {};
     this.tokens = options.tokenServer?.authority ?? new TokenAuthority(new Access(options));
     this.access = this.tokens.access;
@@ -128,6 +132,7 @@ export class Origin extends TestServer {
   protected override async answer(exchange: Exchange): Promise<void> {
     const { record } = exchange;
     if (record.path === '/login') return sendPage(exchange, 200, 'Please log in');
+    if (record.kind !== 'token' && this.#rate?.take(exchange) === false) return;
     if (record.kind !== 'token' && !this.#door.admit(exchange)) return;
     const mood = this.moodFor(record);
     if (await sendMoodInstead(exchange, mood)) return;

@@ -7,7 +7,7 @@ import { uninstallHosts } from '../../../agent/hosts/uninstall.ts';
 import { TestCa } from '../../support/certificates.ts';
 import { type CertsDir, MIRROR, certsDir, withoutPrivileges } from './fixtures.ts';
 
-const HTTPS = mirrorAt({ host: '127.0.0.1', port: 5050 }, { isHttps: true });
+const HTTPS = mirrorAt({ host: '127.0.0.1', port: 5050 }, { certFile: 'agent.crt' });
 const COPY = '.circ-127.0.0.1:5050.pem';
 const ca = new TestCa();
 const [first, second] = [ca.issue({ ips: ['127.0.0.1'] }).cert, ca.issue({ ips: ['127.0.0.1'] }).cert];

@@ -1,10 +1,8 @@
 import { Client, Metadata, type ServiceError, credentials, type ServerCredentials } from '@grpc/grpc-js';
-import { GrpcServer } from '../../../shared-tier/grpc-server.ts';
 import { type CallCheck, requireIdentity } from '../../../shared-tier/callers/require-identity.ts';
 import type { OciError } from '../../../oci/error.ts';
-import { Seal } from '../../../shared-tier/seal.ts';
-import { SignedReads } from '../../../shared-tier/signed-reads.ts';
 import { tierOf } from '../fixtures.ts';
+import { grpcServerOf } from '../grpc-fixture.ts';
 
 /** What a call ended with: `OK`, or the name of its gRPC status. */
 export interface Ended {
@@ -24,16 +22,7 @@ export async function guarded(options: GuardedOptions) {
   const refusals: [OciError, string][] = [];
   const asked: string[] = [];
   const server = stack.use(
-    await GrpcServer.start({
-      listen: { host: '127.0.0.1', port: 0 },
-      images: tier.images,
-      access: tier.access,
-      reads: new SignedReads({
-        images: tier.images,
-        seal: new Seal(Buffer.alloc(32), 'read'),
-        advertise: () => 'replica.test:5061',
-        report: () => undefined,
-      }),
+    await grpcServerOf(tier, {
       report: (method) => asked.push(method),
       credentials: options.credentials,
       interceptors: [requireIdentity(options.check, (...refusal) => refusals.push(refusal))],

@@ -137,6 +137,41 @@ describe('a Kubernetes API that does not work', () => {
     expect(place.reports).toEqual([['create', result]]);
   });
 
+  test('and says 409 to everything leaves the turn uncoordinated after a few tries', async () => {
+    await using place = await make();
+    place.server.mood = { verb: 'create', status: 409 };
+    await using one = replicaOf(place.client(), 'one', DURATION_MS);
+    expect(await one.leases.acquire('object')).toMatchObject({
+      kind: 'uncoordinated',
+      reason: { code: 'UNAVAILABLE' },
+    });
+    expect(place.server.requests.length).toBeLessThanOrEqual(6);
+  });
+
+  test('and says 409 to renewals leaves a lease with its holder, who gives it back', async () => {
+    await using place = await make();
+    await using one = replicaOf(place.client(), 'one', DURATION_MS);
+    const lease = leaseOf(await one.leases.acquire('object'));
+    place.server.mood = { verb: 'update', status: 409 };
+    await expect.poll(() => place.server.count('update'), { timeout: 5_000 }).toBeGreaterThan(1);
+    expect(lease.lost.aborted).toBe(false);
+    place.server.mood = {};
+    await lease[Symbol.asyncDispose]();
+    expect(place.server.leases).toEqual([]);
+  });
+
+  test('and is slow costs a turn the time of one call, and its holder nothing', async () => {
+    await using place = await make();
+    place.server.mood = { delayMs: 600 };
+    await using one = replicaOf(place.client(), 'one', DURATION_MS);
+    await using two = replicaOf(place.client(), 'two', DURATION_MS);
+    const lease = leaseOf(await one.leases.acquire('object'));
+    await expect.poll(() => place.server.count('update'), { timeout: 10_000 }).toBeGreaterThan(2);
+    expect([(await two.leases.acquire('object')).kind, lease.lost.aborted]).toEqual(['held', false]);
+    await lease[Symbol.asyncDispose]();
+    expect(place.server.leases).toEqual([]);
+  });
+
   test('tells the operator what it does not allow', async () => {
     await using place = await make();
     place.server.mood = { status: 403 };

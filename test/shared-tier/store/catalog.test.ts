@@ -12,12 +12,14 @@ describe('a catalog', () => {
     await it.store.put(first, Buffer.from('a'));
     const catalog = new Catalog(it.bucket, () => undefined, { answerMs: 300 });
     expect(await catalog.read(first)).toMatchObject({ sizeBytes: 1 });
+    expect(catalog.isAway).toBe(false);
     it.server.moods.push({ method: 'GET', silent: true });
     const asked = it.server.requests.length;
     for (const digest of [...others, ...others]) {
       await expect(catalog.read(digest)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     }
     expect(it.server.requests.length).toBe(asked + 1);
+    expect(catalog.isAway).toBe(true);
     // What was known is believed meanwhile.
     expect(await catalog.read(first, () => false)).toMatchObject({ sizeBytes: 1 });
   });

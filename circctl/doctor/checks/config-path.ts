@@ -1,0 +1,36 @@
+import { type Check, type Finding, verdictOf } from '../check.ts';
+import { certsDirectoryOf } from '../containerd-config.ts';
+
+/**
+ * Does containerd read hosts.toml at all? `config_path` has to be one directory: unset, it is ignored by containerd before
+ * 2.2, and 2.2's own default is a list, of which the transfer service (all pulls since 2.1) reads nothing.
+ */
+export const configPath: Check = {
+  name: 'config-path',
+  async run({ root, containerd }) {
+    const { file, trouble, configPath: path, oldKeys, plugin, distribution } = containerd;
+    const where = file ?? distribution.config;
+    const directory = certsDirectoryOf(containerd);
+    const mend = [
+      `in ${where}, under [plugins.'${plugin}'.registry], set config_path = "${directory}"`,
+      distribution.how,
+    ];
+    const findings: Finding[] = [];
+    if (trouble !== undefined) {
+      findings.push({
+        problem: `${root}${where} cannot be read: ${trouble}`,
+        mend: ['mend the file', distribution.how],
+      });
+    } else if (path === undefined || path === '') {
+      findings.push({ problem: 'containerd’s config_path is not set, so hosts.toml files mean nothing to it', mend });
+    } else if (path.includes(':')) {
+      const problem = `containerd’s config_path is a list (${path}), of which pulls read nothing; it has to be one directory`;
+      findings.push({ problem, mend });
+    } else if (oldKeys.length > 0) {
+      const keys = oldKeys.join(' and ');
+      const problem = `containerd refuses its configuration: registry.${keys} cannot stand beside config_path`;
+      findings.push({ problem, mend: [`take registry.${keys} out of ${where}`, distribution.how] });
+    }
+    return verdictOf(findings, `containerd reads the hosts.toml files in ${directory}`);
+  },
+};

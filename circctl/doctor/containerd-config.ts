@@ -1,0 +1,115 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { type TomlTable, parse } from 'smol-toml';
+
+/** How a distribution of Kubernetes keeps containerd's files. */
+export interface Distribution {
+  readonly name: string;
+  /** containerd's own configuration. */
+  readonly config: string;
+  /** Where its hosts.toml files usually are. */
+  readonly certsDirectory: string;
+  /** How `config_path` is set there. */
+  readonly how: string;
+}
+
+const rancher = (name: string, directory: string): Distribution => ({
+  name,
+  config: `/var/lib/rancher/${directory}/agent/etc/containerd/config.toml`,
+  certsDirectory: `/var/lib/rancher/${directory}/agent/etc/containerd/certs.d`,
+  how: `${name} writes this file itself; give it a template (config.toml.tmpl) that sets config_path, and restart it`,
+});
+
+/** The first one whose file is there is the one; the plain one comes last. */
+export const DISTRIBUTIONS: readonly Distribution[] = [
+  rancher('k3s', 'k3s'),
+  rancher('RKE2', 'rke2'),
+  {
+    name: 'Talos',
+    config: '/etc/cri/containerd.toml',
+    certsDirectory: '/etc/cri/conf.d/hosts',
+    how: 'Talos sets it; see machine.files for /etc/cri/conf.d',
+  },
+  {
+    name: 'containerd',
+    config: '/etc/containerd/config.toml',
+    certsDirectory: '/etc/containerd/certs.d',
+    how: 'then restart containerd (running containers go on)',
+  },
+];
+
+/** What containerd's configuration says of registries. */
+export interface ContainerdConfig {
+  readonly distribution: Distribution;
+  /** The file; undefined if there is none, so that containerd's own defaults hold. */
+  readonly file: string | undefined;
+  /** Why it cannot be read or parsed. */
+  readonly trouble: string | undefined;
+  /** As it is written; undefined if it is not set, and empty if it is set to nothing. */
+  readonly configPath: string | undefined;
+  /** `mirrors` or `configs`, of the old way: containerd refuses these beside `config_path`. */
+  readonly oldKeys: readonly string[];
+  /** The plugin whose table has to have it. */
+  readonly plugin: string;
+}
+
+/** `version = 3` (containerd 2.0 and later), and before. */
+const PLUGINS = { new: 'io.containerd.cri.v1.images', old: 'io.containerd.grpc.v1.cri' };
+const MAX_IMPORTS = 100;
+
+/** @param file another one than the distribution's */
+export function readContainerdConfig(root: string, file?: string): ContainerdConfig {
+  const there = DISTRIBUTIONS.find(({ config }) => existsSync(join(root, config)));
+  const distribution = DISTRIBUTIONS.find(({ config }) => config === file) ?? there ?? lastOf(DISTRIBUTIONS);
+  const path = file ?? distribution.config;
+  const nothing = { distribution, configPath: undefined, oldKeys: [], plugin: PLUGINS.new, trouble: undefined };
+  if (!existsSync(join(root, path))) return { ...nothing, file: undefined };
+  try {
+    const files = [path, ...importsOf(root, path)];
+    const tables = files.map((each) => parse(readFileSync(join(root, each), 'utf8'), { integersAsBigInt: false }));
+    const plugin = Number(tables[0]?.['version'] ?? 1) >= 3 ? PLUGINS.new : PLUGINS.old;
+    // What is imported has the last word, key by key.
+    const registries = tables.map((table) => at(table, 'plugins', plugin, 'registry'));
+    const paths = registries.map((registry) => registry?.['config_path']).filter((value) => typeof value === 'string');
+    const oldKeys = ['mirrors', 'configs'].filter((key) => registries.some((registry) => isUsed(registry?.[key])));
+    return { distribution, file: path, trouble: undefined, configPath: paths.at(-1), oldKeys, plugin };
+  } catch (error) {
+    const [trouble] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return { ...nothing, file: path, trouble };
+  }
+}
+
+/** Where containerd looks for hosts.toml, as far as that is one directory. */
+export function certsDirectoryOf({ configPath, distribution }: ContainerdConfig): string {
+  return configPath === undefined || configPath === '' || configPath.includes(':')
+    ? distribution.certsDirectory
+    : configPath;
+}
+
+function importsOf(root: string, path: string): string[] {
+  const { imports = [] } = parse(readFileSync(join(root, path), 'utf8'), { integersAsBigInt: false });
+  const patterns = (Array.isArray(imports) ? imports : []).filter((each) => typeof each === 'string');
+  const absolute = patterns.map((each) => (isAbsolute(each) ? each : join(dirname(path), each)));
+  const found = absolute.flatMap((each) => globSync(join(root, each)).toSorted());
+  return found.slice(0, MAX_IMPORTS).map((each) => each.slice(root.length));
+}
+
+function at(table: TomlTable | undefined, ...keys: string[]): TomlTable | undefined {
+  let value: unknown = table;
+  for (const key of keys) value = isTable(value) ? value[key] : undefined;
+  return isTable(value) ? value : undefined;
+}
+
+function isTable(value: unknown): value is TomlTable {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isUsed(value: unknown): boolean {
+  return isTable(value) && Object.keys(value).length > 0;
+}
+
+function lastOf(list: readonly Distribution[]): Distribution {
+  const last = list.at(-1);
+  if (!last) throw new Error('there is at least one distribution');
+  return last;
+}
