@@ -73,7 +73,7 @@ export class Fetches implements AsyncDisposable {
   readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
   /** What was fetched a moment ago: who looked into the store just before that begins a fetch now. */
-  readonly #recent = new LRUCache<string, true>({ max: 10_000, ttl: RECENT_MS });
+  readonly #recent = new LRUCache<string, true>({ ...atMost(10_000), ttl: RECENT_MS });
   readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
