@@ -9,9 +9,12 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/e2e/**'],
     // Of two cores vitest would use one; most tests wait for something.
-    maxWorkers: 2,
+    maxWorkers: 3,
+    // Nothing here has global state, and a process that has loaded the sources is worth keeping.
+    isolate: false,
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    expect: { requireAssertions: true },
+    // How soon something comes is another question than whether: on a busy machine a second is little.
+    expect: { requireAssertions: true, poll: { timeout: 10_000 } },
   },
 });

@@ -54,6 +54,7 @@ export async function startAgent(config: AgentConfig, log: Logger, options: { lo
   const metrics = new MetricsRegistry();
   const events = agentEvents(log, metrics, {
     storeBytes: () => store.usage.bytes,
+    storeCapacityBytes: () => config.cacheBytes,
     replicas: (state) => tier.count(state),
   });
   if (config.insecure) log.warn('CIRC_INSECURE: the ways to containerd and to the shared tier may be without TLS');

@@ -27,6 +27,7 @@ export interface AgentEvents {
 /** What is true now, for the gauges. */
 export interface AgentGauges {
   readonly storeBytes: () => number;
+  readonly storeCapacityBytes: () => number;
   readonly replicas: (state: ReplicaState) => number;
 }
 
@@ -73,6 +74,13 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     collect: () => bytes.set(gauges.storeBytes()),
   });
   metrics.registerMetric(bytes);
+  const capacity: Gauge = new Gauge({
+    name: 'circ_store_capacity_bytes',
+    help: 'Bound of the node cache',
+    registers: [],
+    collect: () => capacity.set(gauges.storeCapacityBytes()),
+  });
+  metrics.registerMetric(capacity);
   const replicas: Gauge<'state'> = new Gauge({
     name: 'circ_tier_replicas',
     help: 'Replicas of the shared tier, as this node sees them',

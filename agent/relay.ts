@@ -4,9 +4,9 @@ import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Caller, CallersGrants } from './grants.ts';
-import type { ReadPeer } from './replica.ts';
+import type { ReadPeer } from '../service/range-read.ts';
 import type { TierBlob, TierQuestions } from './tier-client.ts';
-import type { ConnectTier } from './tier-connect.ts';
+import type { Connect } from '../service/read-connection.ts';
 import { openTierRead } from './tier-read.ts';
 
 export interface RelayOptions {
@@ -15,7 +15,7 @@ export interface RelayOptions {
   readonly peerOf?: (readUrl: URL) => ReadPeer | undefined;
   readonly pool: BufferPool;
   /** How reads are connected; plain if absent. */
-  readonly connect?: ConnectTier | undefined;
+  readonly connect?: Connect | undefined;
 }
 
 /** On whose behalf a blob is read: it is asked for again when a read breaks. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OciError } from '../oci/error.ts';
+import type { ReadPeer, Reading } from '../service/range-read.ts';
 import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
 import { Pulse } from './pulse.ts';
@@ -22,20 +23,6 @@ export interface ReplicaOptions {
   readonly suspected: () => void;
   /** A read was ended, because the replica cannot go on with it. */
   readonly readFailed: () => void;
-}
-
-/** One read of a replica's content, over a connection of its own. */
-export interface Reading extends Disposable {
-  /** Something came. */
-  heard(): void;
-  /** The connection could not be made. */
-  unreachable(): void;
-}
-
-/** Who is read from: it wants to know how that goes, and tells when there is no hope. */
-export interface ReadPeer {
-  /** @param failed is called at most once, when the peer is taken for dead */
-  reading(failed: (reason: OciError) => void): Reading;
 }
 
 /**

@@ -4,7 +4,8 @@ import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
 import { Addresses, type Lookup, systemLookup } from './addresses.ts';
 import { rankFor } from './rendezvous.ts';
-import { type ReadPeer, Replica, type ReplicaState } from './replica.ts';
+import type { ReadPeer } from '../service/range-read.ts';
+import { Replica, type ReplicaState } from './replica.ts';
 import { TierClient, type TierQuestions } from './tier-client.ts';
 
 /** What happens to the replicas, for metrics and log. */

@@ -28,6 +28,8 @@ export interface DiskSpoolOptions {
 /** Room is taken in steps that grow with the content. */
 const MIN_STEP_BYTES = 256 * 1024;
 const MAX_STEP_BYTES = 64 * 1024 * 1024;
+/** Less is not worth the disk's trouble before the commit. */
+const SETTLE_BYTES = 16 * 1024 * 1024;
 const HASH_EVERY_BYTES = 4 * 1024 * 1024;
 /** What nearly everybody uses; for other digests the file is read once more. */
 const USUAL: Algorithm = 'sha256';
@@ -42,6 +44,8 @@ export class DiskSpool implements Spool {
   /** The file has been that long. */
   #writtenBytes = 0;
   #reservedBytes = 0;
+  #settledTo = 0;
+  #settling: Promise<unknown> | undefined;
   #isEnded = false;
   #busy: Promise<unknown> = Promise.resolve();
 
@@ -88,6 +92,15 @@ export class DiskSpool implements Spool {
     });
   }
 
+  settle(): void {
+    if (this.#isEnded || this.#settling || this.#sizeBytes - this.#settledTo < SETTLE_BYTES) return;
+    this.#settledTo = this.#sizeBytes;
+    this.#settling = this.#file.datasync().then(
+      () => (this.#settling = undefined),
+      () => (this.#settling = undefined), // said by the commit
+    );
+  }
+
   truncate(sizeBytes: number): void {
     if (sizeBytes >= this.#sizeBytes) return;
     this.#sizeBytes = sizeBytes;
@@ -107,6 +120,7 @@ export class DiskSpool implements Spool {
         throw new OciError('CORRUPT', 'the bytes do not have this digest');
       }
       try {
+        await this.#settling;
         if (this.#writtenBytes > size) await this.#file.truncate(size);
         await this.#file.datasync();
         this.#options.publish(digest, size);
@@ -124,6 +138,7 @@ export class DiskSpool implements Spool {
     if (this.#isEnded) return;
     this.#isEnded = true;
     await this.#hash?.cancel();
+    await this.#settling;
     await this.#file.close().catch(() => undefined);
     this.#options.reserved.giveBack(this.#reservedBytes, this.#reservedBytes - this.#writtenBytes);
     this.#options.remove();

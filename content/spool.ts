@@ -13,6 +13,9 @@ export interface Spool extends AsyncDisposable {
   /** Writes the pieces at the end. @throws OciError UNAVAILABLE when there is no room, or the storage cannot be written */
   append(pieces: readonly Uint8Array[]): Promise<void>;
 
+  /** Begins to make durable what it holds now, so that `commit` has less to wait for. Nothing waits for it, and it never fails. */
+  settle(): void;
+
   /** Forgets what lies behind this position. */
   truncate(sizeBytes: number): void;
 

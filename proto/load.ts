@@ -18,6 +18,6 @@ export function loadDefinition(): PackageDefinition {
 }
 
 /** The services of circ.v1. */
-export function loadServices(): SharedTierProto['circ']['v1'] & AdminProto['circ']['v1'] {
-  return (loadPackageDefinition(loadDefinition()) as unknown as SharedTierProto & AdminProto).circ.v1;
+export function loadServices(definition = loadDefinition()): SharedTierProto['circ']['v1'] & AdminProto['circ']['v1'] {
+  return (loadPackageDefinition(definition) as unknown as SharedTierProto & AdminProto).circ.v1;
 }

@@ -1,11 +1,15 @@
-// Makes the TypeScript types of proto/*.proto, or with --check tells whether the committed ones are up to date.
+// Makes the TypeScript types of proto/*.proto and the references in docs/, or with --check tells whether the committed ones
+// are up to date.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LOADER_OPTIONS, PROTO_FILES } from '../proto/load.ts';
+import { configurationDoc } from './docs/configuration.ts';
+import { metricsDoc } from './docs/metrics.ts';
 
 const GENERATED = 'proto/generated';
+const DOCS = { 'docs/configuration.md': configurationDoc, 'docs/metrics.md': metricsDoc };
 
 function generate(outDir: string): void {
   const flags = Object.entries(LOADER_OPTIONS).map(([name, value]) =>
@@ -42,7 +46,13 @@ if (process.argv.includes('--check')) {
   } finally {
     rmSync(fresh, { recursive: true });
   }
+  for (const [path, make] of Object.entries(DOCS)) {
+    if (readFileSync(path, 'utf8') === make()) continue;
+    console.error(`${path} is out of date: run npm run generate`);
+    process.exitCode = 1;
+  }
 } else {
   rmSync(GENERATED, { recursive: true, force: true });
   generate(GENERATED);
+  for (const [path, make] of Object.entries(DOCS)) writeFileSync(path, make());
 }

@@ -7,15 +7,7 @@ import type { TlsFiles } from '../service/tls-files.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import { TIER_VARIABLES, readTierConfig } from '../shared-tier/config.ts';
 import { startSharedTier } from '../shared-tier/shared-tier.ts';
-
-const EMBEDDED = {
-  CIRC_AGENT_CACHE_DIR: './.circ/agent',
-  CIRC_TIER_GRPC_LISTEN: '127.0.0.1:5060',
-  CIRC_TIER_HTTP_LISTEN: '127.0.0.1:5061',
-  CIRC_TIER_STATUS_LISTEN: '127.0.0.1:5062',
-  CIRC_TIER_STORE: 'file://./.circ/tier',
-  CIRC_TIER_LEASES: 'memory',
-};
+import { EMBEDDED } from './embedded.ts';
 
 process.exitCode = await runProgram(
   {

@@ -19,7 +19,8 @@ const registryName = text('host or host:port', parseRegistry).transform((name) =
 const hostList = z.array(text('host or host:port', parseRegistry)).default([]);
 const url = z.url({ protocol: /^https?$/, error: 'expected http://host:port or https://host:port' });
 
-const listedRegistry = z.strictObject({
+/** The schema of one entry under `registries:`. */
+export const listedRegistry = z.strictObject({
   /** Where the registry is; it may be private or plain http because it is written here. */
   endpoint: url.transform((value) => new URL(value)).optional(),
   /** PEM file that is trusted for this registry besides the system's. */
@@ -41,7 +42,8 @@ const listedRegistry = z.strictObject({
 /** A key without anything behind it is null in YAML. */
 const orEmpty = z.preprocess((entry) => entry ?? {}, listedRegistry);
 
-const originsFile = z.strictObject({
+/** The schema of the origins file. */
+export const originsFile = z.strictObject({
   default: registryName.prefault('docker.io'),
   allow: z.array(z.string()).default(['*']),
   deny: z.array(z.string()).default([]),

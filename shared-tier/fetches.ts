@@ -73,7 +73,7 @@ export class Fetches implements AsyncDisposable {
   readonly #running = new Map<string, Running>();
   readonly #corrupt: LRUCache<string, true>;
   /** What was fetched a moment ago: who looked into the store just before that begins a fetch now. */
-  readonly #recent = new LRUCache<string, true>({ max: 10_000, ttl: RECENT_MS });
+  readonly #recent = new LRUCache<string, true>({ ...atMost(10_000), ttl: RECENT_MS });
   readonly #slots = new Slots({ slots: FETCHES_AT_ONCE, spare: SPARE_FETCHES });
 
   constructor(options: FetchesOptions) {
@@ -112,9 +112,14 @@ export class Fetches implements AsyncDisposable {
 
   /** @throws OciError CORRUPT when this origin's bytes were found wrong a moment ago */
   assertTrusted(registry: Registry, digest: Digest): void {
-    if (this.#corrupt.has(keyOf(registry, digest))) {
+    if (!this.isTrusted(registry, digest)) {
       throw new OciError('CORRUPT', 'the origin sent other bytes than the digest says');
     }
+  }
+
+  /** Were this origin's bytes not found wrong a moment ago? */
+  isTrusted(registry: Registry, digest: Digest): boolean {
+    return !this.#corrupt.has(keyOf(registry, digest));
   }
 
   /**

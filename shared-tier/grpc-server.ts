@@ -76,12 +76,13 @@ export class GrpcServer implements AsyncDisposable {
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
     const grpc = new GrpcServer(options);
     const server = grpc.#server;
-    const { SharedTier, Admin } = loadServices();
+    const definition = loadDefinition();
+    const { SharedTier, Admin } = loadServices(definition);
     server.addService(SharedTier.service, grpc.#handlers());
     if (options.admin) server.addService(Admin.service, options.admin);
     grpc.#health.addToServer(server);
     const health = loadSync(protoPath, LOADER_OPTIONS);
-    new ReflectionService({ ...loadDefinition(), ...health }).addToServer(server);
+    new ReflectionService({ ...definition, ...health }).addToServer(server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     server.bindAsync(
       formatAddress(options.listen),

@@ -114,7 +114,7 @@ export class Images {
       const endsAtMs = await this.#rightEnd(visit, digest);
       const known = endsAtMs > 0 ? await this.#holdings.stat(visit.place, digest) : undefined;
       if (known) await this.#holdings.assertBlob(visit.place, digest);
-      const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest);
+      const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest, 'question');
       const stored = known ?? (await this.#holdings.stat(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
     });
@@ -125,18 +125,20 @@ export class Images {
     return await this.#options.access.visit(question, 'blob', async (visit) => {
       const { digest } = question;
       const { place } = visit;
+      const { fetches } = this.#options;
       let proof: Proof = { endsAtMs: await this.#rightEnd(visit, digest) };
       const isGranted = proof.endsAtMs > 0 || visit.repositoryEnd > 0;
       let stored = isGranted ? await this.#holdings.openable(place, digest) : undefined;
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
-      const isFetchTheProof = proof.endsAtMs === 0 && isGranted && !stored && !visit.client.operator;
+      const isTrusted = fetches.isTrusted(place.registry, digest);
+      const isFetchTheProof = proof.endsAtMs === 0 && isGranted && !stored && isTrusted && !visit.client.operator;
       if (proof.endsAtMs === 0 && !isFetchTheProof) {
-        proof = await this.#prove(visit, digest);
+        proof = await this.#prove(visit, digest, 'fetch');
         stored = await this.#holdings.openable(place, digest);
       }
       await this.#holdings.assertBlob(place, digest);
-      this.#options.fetches.assertTrusted(place.registry, digest);
+      fetches.assertTrusted(place.registry, digest);
       if (stored) return { ...stored, endsAtMs: proof.endsAtMs, fromOrigin: false, grant: visit.grant };
       const fetched = await this.#fetch(visit, digest, isFetchTheProof ? undefined : proof);
       return { ...fetched, fromOrigin: true, grant: visit.grant };
@@ -231,14 +233,20 @@ export class Images {
     return Math.max(visit.blobEnd(digest), isHeld ? repositoryEnd : 0);
   }
 
-  async #prove(visit: Visit, digest: Digest): Promise<Proof & { readonly sizeBytes: number }> {
+  /** @param why to answer a question, or to serve it: to whom a repository is open its blobs are asked for by GET then */
+  async #prove(
+    visit: Visit,
+    digest: Digest,
+    why: 'question' | 'fetch',
+  ): Promise<Proof & { readonly sizeBytes: number }> {
     const { place } = visit;
     const { records } = this.#options;
     const isPublic = (await visit.isPublic()) && (await this.#holdings.isHeld(place, digest));
     const last = isPublic ? await this.#holdings.stat(place, digest) : undefined;
+    const as = visit.repositoryEnd > 0 && !visit.client.operator ? why : 'question';
     let sizeBytes: number;
     try {
-      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined));
+      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined, as));
     } catch (error) {
       if (!last || !(error instanceof OriginDown)) throw error;
       ({ sizeBytes } = last);
@@ -257,6 +265,6 @@ export class Images {
     const told = { expectedBytes: this.#sizes.get(digest), provedBytes: proof?.sizeBytes };
     const opened = await this.#options.fetches.open(client, rights, digest, { isProved: proof !== undefined, ...told });
     if (opened) return { ...opened, endsAtMs: proof?.endsAtMs ?? repositoryEnd };
-    return await this.#fetch(visit, digest, await this.#prove(visit, digest));
+    return await this.#fetch(visit, digest, await this.#prove(visit, digest, 'fetch'));
   }
 }

@@ -15,6 +15,8 @@ export interface DockerOptions {
   readonly logFile: string;
   /** Base URLs of mirrors of Docker Hub. */
   readonly mirrors: readonly string[];
+  /** Registries in plain HTTP, beyond this machine: hosts, or networks. */
+  readonly insecure?: readonly string[];
 }
 
 export interface DockerImage {
@@ -37,7 +39,7 @@ export class Docker implements AsyncDisposable {
     this.#processes = processes;
   }
 
-  static async start({ namespace, directory, logFile, mirrors }: DockerOptions): Promise<Docker> {
+  static async start({ namespace, directory, logFile, mirrors, insecure = [] }: DockerOptions): Promise<Docker> {
     await mkdir(directory, { recursive: true });
     const socket = join(directory, 'docker.sock');
     const containerd = join(directory, 'containerd.sock');
@@ -71,8 +73,9 @@ export class Docker implements AsyncDisposable {
       'ip-masq': false,
     };
     const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-    const mirrorFlags = mirrors.map((mirror) => `--registry-mirror=${mirror}`);
-    const daemon = await start([debianPath('dockerd'), ...flags, ...mirrorFlags], logFile);
+    flags.push(...mirrors.map((mirror) => `--registry-mirror=${mirror}`));
+    flags.push(...insecure.map((each) => `--insecure-registry=${each}`));
+    const daemon = await start([debianPath('dockerd'), ...flags], logFile);
     const docker = new Docker(socket, stack.move());
     try {
       await daemon.until('answering', async () => (await docker.#call('GET', '/_ping')) === 'OK');
@@ -86,9 +89,18 @@ export class Docker implements AsyncDisposable {
   /** What `docker pull` does. @throws what the daemon says of the pull */
   async pull(name: string, tag: string): Promise<void> {
     const parameters = new URLSearchParams({ fromImage: name, tag });
-    const progress = await this.#call('POST', `/images/create?${parameters.toString()}`);
-    const errors = progress.split('\n').filter((line) => line.includes('"error"'));
-    if (errors.length > 0) throw new Error(errors.join('\n'));
+    assertDone(await this.#call('POST', `/images/create?${parameters.toString()}`));
+  }
+
+  /** What `docker tag` does. */
+  async tag(image: string, name: string, tag: string): Promise<void> {
+    await this.#call('POST', `/images/${image}/tag?${new URLSearchParams({ repo: name, tag }).toString()}`);
+  }
+
+  /** What `docker push` does after a `docker login`. @throws what the daemon says of the push */
+  async push(name: string, tag: string, login: { username: string; password: string }): Promise<void> {
+    const headers = { 'x-registry-auth': Buffer.from(JSON.stringify(login)).toString('base64url') };
+    assertDone(await this.#call('POST', `/images/${name}/push?${new URLSearchParams({ tag }).toString()}`, headers));
   }
 
   async remove(name: string): Promise<void> {
@@ -104,18 +116,24 @@ export class Docker implements AsyncDisposable {
   }
 
   /** https://docs.docker.com/reference/api/engine/ */
-  async #call(method: string, path: string): Promise<string> {
+  async #call(method: string, path: string, headers = {}): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const options = { socketPath: this.#socket, method, path, signal: AbortSignal.timeout(CALL_MS) };
+    const options = { socketPath: this.#socket, method, path, headers, signal: AbortSignal.timeout(CALL_MS) };
     const sent = request(options, (response) => {
       text(response).then((body) => {
-        if (response.statusCode === 200) resolve(body);
+        if (response.statusCode === 200 || response.statusCode === 201) resolve(body);
         else reject(new Error(`${method} ${path}: ${response.statusCode} ${body}`));
       }, reject);
     });
     sent.on('error', reject).end();
     return await promise;
   }
+}
+
+/** The daemon tells what goes wrong within a progress that began well. */
+function assertDone(progress: string): void {
+  const errors = progress.split('\n').filter((line) => line.includes('"error"'));
+  if (errors.length > 0) throw new Error(errors.join('\n'));
 }
 
 function containerdConfiguration(directory: string, socket: string): string {

@@ -18,6 +18,8 @@ export interface OriginOptions {
   readonly storage?: string;
   /** Its names for clients, besides {@link REGISTRY}. For circ each is a registry of its own. */
   readonly registries?: readonly string[];
+  /** See `RegistryOptions`. */
+  readonly htpasswd?: string | undefined;
 }
 
 /** A registry, alone on its machine. */
@@ -65,7 +67,7 @@ export class Site implements AsyncDisposable {
   }
 
   /** Starts a registry that is open to everybody and ends with the site, and tells circ of it. */
-  async origin({ storage, registries = [] }: OriginOptions): Promise<OriginOnSite> {
+  async origin({ storage, registries = [], htpasswd }: OriginOptions): Promise<OriginOnSite> {
     const { directory } = this;
     const namespace = await this.network.attach('origin');
     const registry = this.use(
@@ -75,6 +77,7 @@ export class Site implements AsyncDisposable {
         directory,
         logFile: this.logFile('origin'),
         readOnly: storage !== undefined,
+        ...(htpasswd !== undefined && { htpasswd }),
       }),
     );
     const entries = [REGISTRY, ...registries].map((name) => `  ${name}:\n    endpoint: http://${registry.address}\n`);

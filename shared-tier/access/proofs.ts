@@ -80,12 +80,20 @@ export class Proofs {
     this.#refusals.forget(place);
   }
 
-  /** Asks for a blob. @throws OciError see `RegistryClient.headBlob` */
-  async blob(subject: Subject, digest: Digest): Promise<{ sizeBytes: number }> {
+  /**
+   * Asks for a blob; of a repository that may be read it is asked as if the blob were fetched, by GET, and a no is not
+   * remembered either: else one could see by what the question costs whether another repository's copy is here.
+   *
+   * @throws OciError see `RegistryClient.headBlob`
+   */
+  async blob(subject: Subject, digest: Digest, as: 'question' | 'fetch' = 'question'): Promise<{ sizeBytes: number }> {
     const { client, place } = subject;
-    return await this.#blobs.run(keyOf(subject, digest), async () => {
-      const yes = await this.#ask(subject, digest, (options) =>
-        client.registry.headBlob(place.repository, digest, options),
+    const { registry } = client;
+    return await this.#blobs.run(keyOf(subject, `${as} ${digest}`), async () => {
+      const yes = await this.#ask(subject, as === 'fetch' ? undefined : digest, (options) =>
+        as === 'fetch'
+          ? registry.touchBlob(place.repository, digest, options)
+          : registry.headBlob(place.repository, digest, options),
       );
       this.#options.grants.blob(holderOf(subject), digest, this.#endOf(yes));
       return yes;
@@ -97,9 +105,10 @@ export class Proofs {
     return Math.min(sinceMs + this.#options.ttlMs, untilMs);
   }
 
-  async #ask<T>(subject: Subject, object: string, ask: (options: Options) => Promise<T>): Promise<T> {
+  /** @param object what is remembered to be refused; undefined: nothing is */
+  async #ask<T>(subject: Subject, object: string | undefined, ask: (options: Options) => Promise<T>): Promise<T> {
     const holder = holderOf(subject);
-    const refused = this.#refusals.find(holder, object);
+    const refused = object === undefined ? undefined : this.#refusals.find(holder, object);
     if (refused) throw refused;
     const { credential, isReplaceable } = subject;
     const down = isReplaceable ? this.#down.get(subject.place.registry) : undefined;
@@ -113,7 +122,7 @@ export class Proofs {
     } catch (reason) {
       const error = signal.aborted ? new OriginDown(reason) : OciError.from(reason);
       this.#options.report(isNo(error) ? 'no' : 'unknown');
-      if (error.denied) this.#remember(holder, object, error);
+      if (error.denied && object !== undefined) this.#remember(holder, object, error);
       if (error instanceof OriginDown) this.#down.set(subject.place.registry, error);
       throw error;
     }

@@ -44,7 +44,7 @@ export class PublicPlaces {
   readonly #records: PublicRecords;
   readonly #places: LRUCache<string, PublicRecord>;
   readonly #writtenAtMs = new Map<string, number>();
-  readonly #looked = new LRUCache<string, true>({ max: MAX_PLACES, ttl: LOOK_AGAIN_MS });
+  readonly #looked = new LRUCache<string, true>({ ...atMost(MAX_PLACES), ttl: LOOK_AGAIN_MS });
   readonly #looks = new SharedFlight<void>();
 
   constructor({ records, isEnabled }: PublicPlacesOptions) {
@@ -98,7 +98,8 @@ export class PublicPlaces {
     const key = placeKey(place);
     if (this.#records.read && !this.#looked.has(key)) {
       const look = this.#looks.run(key, () => this.#look(key));
-      await unlessAborted(look, AbortSignal.timeout(LOOK_MS)).catch(() => undefined); // what is known has to do
+      // What is known has to do when that takes long, for the next ones at once.
+      await unlessAborted(look, AbortSignal.timeout(LOOK_MS)).catch(() => this.#looked.set(key, true));
     }
     const record = this.#places.get(key);
     return record !== undefined && isRecent(record);

@@ -71,8 +71,8 @@ export class Visit {
   }
 
   /** Asks the origin for a blob. @param isReplaceable see `Subject` @throws OciError see `Proofs` */
-  async proveBlob(digest: Digest, isReplaceable: boolean): Promise<{ sizeBytes: number }> {
-    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest);
+  async proveBlob(digest: Digest, isReplaceable: boolean, as: 'question' | 'fetch'): Promise<{ sizeBytes: number }> {
+    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest, as);
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */

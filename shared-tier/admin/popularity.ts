@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { type Place, placeKey } from '../records.ts';
 
 const MAX_PLACES = 10_000;
@@ -6,7 +7,7 @@ const HALF_LIFE_MS = 3_600_000;
 
 /** How often manifests of repositories were asked for of late: each time counts half as much an hour later. */
 export class Popularity {
-  readonly #places = new LRUCache<string, { readonly pulls: number; readonly atMs: number }>({ max: MAX_PLACES });
+  readonly #places = new LRUCache<string, { readonly pulls: number; readonly atMs: number }>(atMost(MAX_PLACES));
 
   /** Somebody got a manifest of it. */
   pulled(place: Place): void {

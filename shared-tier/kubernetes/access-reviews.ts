@@ -1,5 +1,6 @@
 import { ApiException, AuthorizationV1Api } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../../content/at-most.ts';
 import { OciError } from '../../oci/error.ts';
 import { SharedFlight } from '../shared-flight.ts';
 import type { KubernetesApi } from './api.ts';
@@ -21,7 +22,7 @@ const MAX_REMEMBERED = 1_000;
  */
 export class AccessReviews {
   readonly #client: AuthorizationV1Api;
-  readonly #known = new LRUCache<string, boolean>({ max: MAX_REMEMBERED, ttl: TTL_MS });
+  readonly #known = new LRUCache<string, boolean>({ ...atMost(MAX_REMEMBERED), ttl: TTL_MS });
   readonly #asking = new SharedFlight<boolean>();
 
   constructor(api: KubernetesApi) {

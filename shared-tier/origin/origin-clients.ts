@@ -74,9 +74,9 @@ export class OriginClients implements AsyncDisposable {
     const shared = { origin, guard, proxy, silenceMs };
     const bulk = createDispatcher({ ...shared, connections: bodies });
     const control = questions === 0 ? bulk : createDispatcher({ ...shared, connections: questions });
+    const questionsAtOnce = questions === 0 ? origin.maxConnections : questions;
     // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
     const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
-    const questionsAtOnce = questions === 0 ? origin.maxConnections : questions;
     const wire = { origin, guard, bulk, turns, control, questionsAtOnce, observe, refused, patienceMs };
     const registry = new RegistryClient(new OriginHttp(wire));
     const pusher = new PushClient(new PushHttp(wire));

@@ -7,7 +7,7 @@ import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
-import { OriginQueue } from './origin-queue.ts';
+import { OriginQueue, type Ticket } from './origin-queue.ts';
 import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
@@ -62,8 +62,6 @@ const MAX_REDIRECTS = 5;
 const QUESTIONS_AT_ONCE = 4;
 /** A little less than an agent waits, and more than a thousand nodes need at fifty answers a second. */
 const PATIENCE_MS = 23_000;
-/** Until what is broken is tried once more. */
-const BROKEN_MS = 100;
 
 /** HTTP to one registry: credentials, redirects, retries. Answers are 200, 206, or an OciError. */
 export class OriginHttp {
@@ -86,39 +84,18 @@ export class OriginHttp {
    *   UNAVAILABLE for everything that is neither yes nor no, as an `OriginDown` when the origin has not answered
    */
   async request(request: OriginRequest): Promise<OriginAnswer> {
-    if (request.isQuestion) return await this.#ask(request);
-    // A turn begins with the request, its redirects and tokens, and ends with the body.
-    const turn = await this.#options.turns.take(request.repository, request.signal);
-    try {
-      const answer = await this.#ask(request);
-      const { body } = answer.response;
-      if (body.closed) turn[Symbol.dispose]();
-      else body.once('close', () => turn[Symbol.dispose]());
-      return answer;
-    } catch (error) {
-      turn[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  async #ask(request: OriginRequest): Promise<OriginAnswer> {
+    const { kind, method, signal, isQuestion } = request;
     const patienceMs = request.patienceMs ?? this.#options.patienceMs ?? PATIENCE_MS;
     const deadlineMs = performance.now() + patienceMs;
-    const ticket = this.#queue.ticket({ isFirst: request.method === 'GET', deadlineMs });
-    for (let isFirstTry = true; ; isFirstTry = false) {
-      await this.#queue.enter(ticket, request.signal);
-      let outcome: OriginAnswer | RetryLater | undefined;
-      try {
-        outcome = await this.#try(request);
-      } finally {
-        if (!(outcome instanceof RetryLater) || outcome.isBroken) this.#queue.answered(ticket);
-        else this.#queue.limited(ticket, outcome);
-      }
+    const isFirst = method === 'GET' && (kind !== 'blob' || !isQuestion);
+    const ticket = this.#queue.ticket({ isFirst, deadlineMs });
+    for (let attempt = 1; ; attempt += 1) {
+      const outcome = await this.#inTurn(request, ticket);
       if (!(outcome instanceof RetryLater)) return outcome;
       if (outcome.isBroken) {
-        // One more try: the client can still go to the origin itself, and should soon.
-        if (!isFirstTry || performance.now() + BROKEN_MS > deadlineMs) throw new OriginDown(outcome.cause);
-        await delay(BROKEN_MS, undefined, { signal: request.signal });
+        const waitMs = outcome.waitMs(attempt);
+        if (waitMs === undefined || performance.now() + waitMs > deadlineMs) throw new OriginDown(outcome.cause);
+        await delay(waitMs, undefined, { signal });
       } else {
         this.#askInstead(request, outcome);
         this.#queue.assertHope(ticket, outcome);
@@ -132,6 +109,34 @@ export class OriginHttp {
     if (!outcome.isLimit || method !== 'GET' || !credential.mayBeAsked || !lines) return;
     const refusal = refusalOf({ origin: this.origin, credential, kind: 'manifest', lines });
     if (refusal.code === 'UNAUTHORIZED') throw refusal;
+  }
+
+  /** A turn begins with the request, its redirects and tokens, and ends with the body. */
+  async #inTurn(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
+    if (request.isQuestion) return await this.#queued(request, ticket);
+    const turn = await this.#options.turns.take(request.repository, request.signal);
+    try {
+      const outcome = await this.#queued(request, ticket);
+      const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
+      if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
+      else turn[Symbol.dispose]();
+      return outcome;
+    } catch (error) {
+      turn[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #queued(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
+    await this.#queue.enter(ticket, request.signal);
+    let outcome: OriginAnswer | RetryLater | undefined;
+    try {
+      outcome = await this.#try(request);
+      return outcome;
+    } finally {
+      if (outcome instanceof RetryLater && !outcome.isBroken) this.#queue.limited(ticket, outcome);
+      else this.#queue.answered(ticket);
+    }
   }
 
   async #try(request: OriginRequest): Promise<OriginAnswer | RetryLater> {

@@ -113,6 +113,11 @@ export class RegistryClient {
     } catch (error) {
       if (!OciError.from(error).denied) throw error;
     }
+    return await this.touchBlob(repository, digest, options);
+  }
+
+  /** The same by GET of the first byte. @throws as `headBlob` */
+  async touchBlob(repository: Repository, digest: Digest, options: Options): Promise<{ sizeBytes: number } & Yes> {
     const body = await this.getBlobFrom(repository, digest, { start: 0, end: 1 }, { ...options, isQuestion: true });
     body.cancel();
     const { sizeBytes, sinceMs, untilMs } = body;

@@ -37,16 +37,19 @@ export class RetryLater extends Error {
     return this.#reason === 'limited';
   }
 
-  /** It, or the way to it, fails. Else it is there, and asks for patience. */
-  get isBroken(): boolean {
-    return this.#reason === 'broken';
-  }
-
-  /** For those that stand in no queue: until the next try; undefined when it is worth none. What is broken gets one. */
+  /**
+   * How long to wait where there is no queue: a busy origin is asked again with patience, what is broken gets one more
+   * try, because the client can still go to the origin itself, and should soon.
+   */
   waitMs(attempt: number): number | undefined {
     if (this.isBroken && attempt > 1) return undefined;
     const backoffMs = this.isBroken ? 100 : 250 * 2 ** (attempt - 1);
     return Math.max(this.afterMs, backoffMs) * (1 + Math.random() / 4);
+  }
+
+  /** It, or the way to it, fails. Else it is there, and asks for patience. */
+  get isBroken(): boolean {
+    return this.#reason === 'broken';
   }
 }
 

@@ -6,6 +6,8 @@ import { OciError } from '../../oci/error.ts';
 export interface Keeper {
   /** Takes the pieces that belong, one after the other, at `position` of the blob. Never throws. */
   keep(pieces: readonly Uint8Array[], position: number): Promise<void>;
+  /** The body has come to its end: no more pieces for now. */
+  ended(): void;
   /** The bytes from `position` to the end of what is kept; undefined when they are not there (any more). */
   kept(position: number, options: { signal: AbortSignal }): Chunks | undefined;
 }
@@ -141,7 +143,7 @@ export class ClientBody {
       const piece = await this.#read();
       if (!piece) {
         this.#isEnded = true;
-        void this.#keepAll();
+        void this.#keepAll().then(() => this.#keeper.ended());
         return;
       }
       this.#recent.push({ start: this.#position, piece });

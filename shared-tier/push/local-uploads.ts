@@ -61,6 +61,10 @@ export class LocalUpload implements Keeper {
     }
   }
 
+  ended(): void {
+    this.#spool?.settle(); // while the origin makes something of what it has got
+  }
+
   kept(position: number, options: { signal: AbortSignal }): Chunks | undefined {
     const spool = this.#isWhole ? this.#spool : undefined;
     if (!spool || position >= spool.sizeBytes) return undefined;

@@ -18,7 +18,7 @@ export interface ManifestPutsOptions {
 
 /** Once all of it is here, a manifest is pushed to its end, whether its client waits for that or not. */
 const PUT_MS = 600_000;
-const NOTHING_KEPT = { keep: () => Promise.resolve(), kept: () => undefined };
+const NOTHING_KEPT = { keep: () => Promise.resolve(), ended: () => undefined, kept: () => undefined };
 
 /** Puts a manifest to its origin, byte for byte. @throws OciError SIZE_INVALID, or what the origin says */
 export async function putManifest(

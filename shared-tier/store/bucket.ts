@@ -7,9 +7,14 @@ import {
   S3Client,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
+import { isIP } from 'node:net';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import type { BufferPool } from '../../content/buffer-pool.ts';
 import { OciError } from '../../oci/error.ts';
 import { type ByteRange, parseContentRange } from '../../oci/range.ts';
+import { type Connect, connectPlain, connectSecurely } from '../../service/read-connection.ts';
+import { type RangeRead, openRangeRead } from '../../service/range-read.ts';
+import { Slots } from '../slots.ts';
 import { bucketError, isAbsent, isConflict, isNotImplemented } from './bucket-error.ts';
 
 /** Where a bucket is, and who asks. */
@@ -56,6 +61,7 @@ const QUESTION_TRIES = 3;
 const CONNECT_MS = 3_000;
 /** A connection without a byte for so long is broken. */
 const SILENCE_MS = 10_000;
+const STREAM_TIMES = { connectMs: CONNECT_MS, headMs: SILENCE_MS, silenceMs: SILENCE_MS };
 const MAX_QUESTIONS = 64;
 const MAX_BODIES = 256;
 /** A record of 1,000 repositories is some 100 KB. */
@@ -72,11 +78,19 @@ export class Bucket implements Disposable {
   /** Apart from each other, so that slow readers of bodies never keep questions waiting. */
   readonly #questions: S3Client;
   readonly #bodies: S3Client;
+  readonly #streams = new Slots({ slots: MAX_BODIES });
+  readonly #connect: Connect;
 
   constructor(config: BucketConfig) {
     this.#config = config;
     this.#questions = new S3Client(clientConfig(config, MAX_QUESTIONS, QUESTION_TRIES));
     this.#bodies = new S3Client(clientConfig(config, MAX_BODIES, 1));
+    const ca = config.ca === undefined ? {} : { ca: config.ca };
+    this.#connect = (url, receiver) => {
+      if (url.protocol === 'http:') return connectPlain(url, receiver);
+      const name = isIP(url.hostname) === 0 ? { servername: url.hostname } : {};
+      return connectSecurely(url, receiver, { ...ca, ...name });
+    };
   }
 
   /** For commands of more than one request; their input is made by `at`. */
@@ -168,6 +182,36 @@ export class Bucket implements Disposable {
       if (isAbsent(error)) return undefined;
       signal.throwIfAborted();
       throw bucketError(error);
+    }
+  }
+
+  /**
+   * The same for many bytes, by a reader that takes a sixth of the processor time of the SDK's. It only knows what a range
+   * that is there looks like.
+   *
+   * @throws OciError UNAVAILABLE or BLOB_UNKNOWN for everything else; what it was `open` can tell
+   */
+  async stream(
+    key: string,
+    range: ByteRange,
+    { pool, signal }: { pool: BufferPool; signal: AbortSignal },
+  ): Promise<RangeRead> {
+    const slot = await this.#streams.take(key, signal);
+    try {
+      const url = new URL(await this.presign(key, QUESTION_MS));
+      const connect = this.#connect;
+      const read = await openRangeRead(url, range, { pool, signal, connect, ...STREAM_TIMES });
+      return {
+        wholeBytes: read.wholeBytes,
+        [Symbol.asyncIterator]: () => read[Symbol.asyncIterator](),
+        [Symbol.dispose]: () => {
+          read[Symbol.dispose]();
+          slot[Symbol.dispose]();
+        },
+      };
+    } catch (error) {
+      slot[Symbol.dispose]();
+      throw error;
     }
   }
 

@@ -4,12 +4,15 @@ import type { Chunk } from '../../content/chunk.ts';
 import { StreamBuffers } from '../../content/stream-buffers.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ByteRange } from '../../oci/range.ts';
+import type { RangeRead } from '../../service/range-read.ts';
 import type { Bucket, ObjectBody } from './bucket.ts';
 import { bucketError } from './bucket-error.ts';
 
 /** Broken connections in a row, without a byte between them, after which a read is given up. */
 const BREAKS = 4;
 const RETRY_MS = 100;
+/** From here on a connection of its own is worth its while. */
+const STREAM_BYTES = 1024 * 1024;
 
 export interface ReadObjectOptions {
   readonly bucket: Bucket;
@@ -24,9 +27,9 @@ export interface ReadObjectOptions {
 }
 
 /**
- * A range of an object of the bucket: one request, and after a break another one for the rest. Node gives the bytes in
- * pieces of 64 KiB; gathered into the pool's buffers they cost less to send. What the consumer has not taken waits
- * in the socket.
+ * A range of an object of the bucket: one request, and after a break another one for the rest. Many bytes go from a socket
+ * straight into the pool's buffers. Few come over connections that are kept, in pieces that are gathered into such buffers.
+ * What the consumer has not taken waits in the socket.
  *
  * @throws OciError UNAVAILABLE
  */
@@ -34,11 +37,29 @@ export async function* readObject(range: ByteRange, options: ReadObjectOptions):
   const { signal, gone, failed } = options;
   using gathered = new Gathered(options.pool);
   let breaks = 0;
+  let isStreamable = true;
   for (let position = range.start; position < range.end;) {
     signal.throwIfAborted();
     const before = position;
+    let read: RangeRead | undefined;
     let body: ObjectBody | undefined;
     try {
+      if (isStreamable && range.end - position >= STREAM_BYTES) {
+        // What is not as it should be is asked for again below, and looked at.
+        read = await options.bucket
+          .stream(options.key, { start: position, end: range.end }, options)
+          .catch(() => undefined);
+        signal.throwIfAborted();
+        isStreamable = read !== undefined;
+      }
+      if (read) {
+        if (read.wholeBytes !== options.sizeBytes) throw new Gone();
+        for await (const chunk of read) {
+          position += chunk.bytes.length;
+          yield chunk;
+        }
+        continue;
+      }
       body = await options.bucket.open(options.key, { start: position, end: range.end }, signal);
       if (body?.sizeBytes !== options.sizeBytes) throw new Gone();
       for await (const piece of body.pieces) {
@@ -63,6 +84,7 @@ export async function* readObject(range: ByteRange, options: ReadObjectOptions):
       }
       await delay(RETRY_MS * 2 ** breaks * (0.5 + Math.random()), undefined, { signal });
     } finally {
+      read?.[Symbol.dispose]();
       body?.pieces.destroy();
     }
   }

@@ -28,6 +28,10 @@ export class S3Spool implements Spool {
     await this.#spooled.append(pieces);
   }
 
+  settle(): void {
+    this.#spooled.settle();
+  }
+
   truncate(sizeBytes: number): void {
     this.#spooled.truncate(sizeBytes);
   }

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
-import type { ReadPeer } from '../../agent/replica.ts';
+import type { ReadPeer } from '../../service/range-read.ts';
 import type { Caller } from '../../agent/grants.ts';
-import { type ConnectTier, connectSecure } from '../../agent/tier-connect.ts';
+import { connectSecure } from '../../agent/tier-connect.ts';
+import type { Connect } from '../../service/read-connection.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { BufferPool, type PooledBuffer } from '../../content/buffer-pool.ts';
 import type { Chunks } from '../../content/chunk.ts';
@@ -56,7 +57,7 @@ export interface Reading {
   readonly signal?: AbortSignal;
   readonly pool?: BufferPool;
   readonly peer?: ReadPeer;
-  readonly connect?: ConnectTier;
+  readonly connect?: Connect;
   readonly headMs?: number;
   readonly silenceMs?: number;
 }

@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import { describe, expect, test } from 'vitest';
-import { connectPlain, connectSecure } from '../../agent/tier-connect.ts';
+import { connectSecure } from '../../agent/tier-connect.ts';
+import { connectPlain } from '../../service/read-connection.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { TestCa } from '../support/certificates.ts';
 import { type ScriptedServer, scripted } from '../support/house-tcp.ts';

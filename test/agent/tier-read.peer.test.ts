@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ReadPeer } from '../../agent/replica.ts';
+import type { ReadPeer } from '../../service/range-read.ts';
 import { openTierRead } from '../../agent/tier-read.ts';
 import { OciError } from '../../oci/error.ts';
 import { headOf, scripted } from '../support/house-tcp.ts';

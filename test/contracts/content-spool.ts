@@ -45,6 +45,22 @@ export function spoolContract(make: MakeStore): void {
     expect(Buffer.concat(pieces).equals(BYTES.subarray(MIB))).toBe(true);
   });
 
+  test('takes in a spool that has been settled in between, and goes on', async () => {
+    await using it = await make();
+    const { bytes, digest } = sample(20 * MIB, 3);
+    await using spool = await it.store.spool();
+    for (let at = 0; at < bytes.length; at += MIB) {
+      await spool.append([bytes.subarray(at, at + MIB)]);
+      spool.settle();
+    }
+    await spool.commit(digest);
+    await using content = await it.store.open(digest);
+    expect((await read(content)).equals(bytes)).toBe(true);
+    await using dropped = await it.store.spool();
+    await dropped.append([bytes]);
+    dropped.settle();
+  });
+
   test('takes nothing of a spool under another digest', async () => {
     await using it = await make();
     await using spool = await it.store.spool();

@@ -2,10 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { debianEnv } from '../../scripts/lab/debian-tools.ts';
+import { Docker } from '../../scripts/lab/docker.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
 import { type Lab, REGISTRY, startLab } from '../../scripts/lab/lab.ts';
 import { privately } from '../../scripts/lab/mounts.ts';
-import { startRegistry } from '../../scripts/lab/registry.ts';
+import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 import { blobReadsDuring, digestsOf, expectComplete, pullFresh, showLogsOnFailure } from './support.ts';
 
@@ -39,13 +40,7 @@ describe.for(Object.keys(clients))('%s pushes through the shared tier', (name) =
   test('and a node pulls without a blob being read at the origin', async () => {
     await using lab = await startLab({ isOriginEmpty: true });
     showLogsOnFailure(lab);
-    await using source = await startRegistry({
-      namespace: lab.node,
-      storage: await ensureImages(),
-      directory: await madeIn(lab, 'source'),
-      logFile: join(lab.logs, 'source.log'),
-      readOnly: true,
-    });
+    await using source = await startSource(lab);
     expect(source.daemon.running).toBe(true);
     const home = await homeOf(lab);
     const env = { ...debianEnv(), HOME: home, TMPDIR: home };
@@ -60,6 +55,40 @@ describe.for(Object.keys(clients))('%s pushes through the shared tier', (name) =
     await expectComplete(lab, image, blobs);
   });
 });
+
+test('the Docker daemon pushes through the shared tier, and a node pulls without a blob being read at the origin', async () => {
+  await using lab = await startLab({ isOriginEmpty: true });
+  showLogsOnFailure(lab);
+  await using source = await startSource(lab);
+  expect(source.daemon.running).toBe(true);
+  const { address } = lab.network.hub;
+  await using docker = await Docker.start({
+    namespace: lab.node,
+    directory: join(lab.directory, 'docker'),
+    logFile: join(lab.logs, 'docker.log'),
+    mirrors: [],
+    insecure: [`${address}/24`],
+  });
+  const [name = '', tag = ''] = images.debian.split(':');
+  await docker.pull(`${SOURCE}/${name}`, tag);
+  const image = `${address}:5061/${REGISTRY}/org/docker`;
+  await docker.tag(`${SOURCE}/${images.debian}`, image, '1');
+  await docker.push(image, '1', { username: 'builder', password: 'any: the origin lets everybody in' });
+  const blobs = await lab.blobs('org/docker:1');
+  expect(await blobReadsDuring(lab, async () => await pullFresh(lab, 'org/docker:1'))).toEqual([]);
+  await expectComplete(lab, 'org/docker:1', blobs);
+});
+
+/** The builder's registry. */
+async function startSource(lab: Lab): Promise<Registry> {
+  return await startRegistry({
+    namespace: lab.node,
+    storage: await ensureImages(),
+    directory: await madeIn(lab, 'source'),
+    logFile: join(lab.logs, 'source.log'),
+    readOnly: true,
+  });
+}
 
 async function madeIn(lab: Lab, name: string): Promise<string> {
   const directory = join(lab.directory, name);

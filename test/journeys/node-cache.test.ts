@@ -27,10 +27,6 @@ function warnings(house: House): Record<string, unknown>[] {
   return house.log.filter(({ part, level }) => part === 'agent' && Number(level) >= 40);
 }
 
-async function outcomes(house: House, outcome: string): Promise<number> {
-  return (await house.agentMetrics()).sum('circ_requests_total', { kind: 'blob', outcome });
-}
-
 describe('while the node’s disk', () => {
   test('takes nothing in, everything is served, what is there from there; it is counted, and one line is logged', async () => {
     await using it = await houseWith(1);
@@ -42,9 +38,9 @@ describe('while the node’s disk', () => {
       const { digest } = await house.origin.addBlob(APP, generatedBlob(MIB, seed));
       expect(await house.blob(APP, digest)).toMatchObject({ status: 200, digest, isWhole: true });
     }
-    const hits = await outcomes(house, 'node-hit');
+    const hits = await house.answered('node-hit');
     expect(await house.blob(APP, digests[0] ?? '')).toMatchObject({ status: 200, digest: digests[0], isWhole: true });
-    await expect.poll(() => outcomes(house, 'node-hit')).toBe(hits + 1);
+    await expect.poll(() => house.answered('node-hit')).toBe(hits + 1);
     expect((await house.agentMetrics()).sum('circ_fills_failed_total')).toBe(4);
     expect(warnings(house)).toMatchObject([{ msg: 'not kept on this node', times: 1 }]);
     await rm(ingests);
@@ -58,18 +54,18 @@ describe('while the node’s disk', () => {
     const { blobs } = new Layout(house.agentDirectory);
     await rename(blobs, `${blobs}.away`);
     await writeFile(blobs, '');
-    const hits = await outcomes(house, 'node-hit');
+    const hits = await house.answered('node-hit');
     for (let round = 0; round < 3; round += 1) {
       expect(await house.blob(APP, digest)).toMatchObject({ status: 200, digest, isWhole: true });
     }
-    expect(await outcomes(house, 'node-hit')).toBe(hits);
+    expect(await house.answered('node-hit')).toBe(hits);
     expect((await house.agentMetrics()).sum('circ_store_errors_total')).toBeGreaterThanOrEqual(3);
     const lines = warnings(house).filter(({ msg }) => msg === 'the node cache cannot be used; serving goes on');
     expect(lines).toHaveLength(1);
     await rm(blobs);
     await rename(`${blobs}.away`, blobs);
     expect(await house.blob(APP, digest)).toMatchObject({ status: 200, digest, isWhole: true });
-    await expect.poll(() => outcomes(house, 'node-hit')).toBe(hits + 1); // counted after the client has it all
+    await expect.poll(() => house.answered('node-hit')).toBe(hits + 1);
   });
 });
 

@@ -42,9 +42,10 @@ describe('the memory of the shared tier', () => {
 
     // One half as containerd pushes, the other as docker does.
     const answers = await Promise.all(
-      blobs.map((blob, at) =>
-        at % 2 === 0 ? pusher.whole(blob, digests[at] ?? '') : pusher.stream(blob, digests[at] ?? ''),
-      ),
+      blobs.map(async (blob, at) => {
+        const digest = digests[at] ?? '';
+        return await (at % 2 === 0 ? pusher.whole(blob, digest) : pusher.stream(blob, digest));
+      }),
     );
 
     expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 201));

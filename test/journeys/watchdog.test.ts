@@ -49,6 +49,7 @@ test('an agent that is frozen ends by itself, its clients know at once, and its 
 
   const second = await start(first.mirror);
   expect(await pull({ ...image, mirror: `http://${second.mirror}` })).toMatchObject({ bytes });
-  const metrics = await scrape(second.status);
-  expect(metrics.sum('circ_requests_total', { kind: 'blob', outcome: 'node-hit' })).toBe(blobs.length);
+  const hits = async () =>
+    (await scrape(second.status)).sum('circ_requests_total', { kind: 'blob', outcome: 'node-hit' });
+  await expect.poll(hits).toBe(blobs.length);
 }, 40_000);

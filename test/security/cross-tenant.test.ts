@@ -144,6 +144,47 @@ describe('by its digest alone', () => {
   );
 });
 
+describe('what a digest that one may not read costs the registry', () => {
+  test.each([200, 401])('is the same, cached for another tenant or not, where HEAD is answered %i', async (ofHead) => {
+    await using tenants = await startTenants();
+    const { house, cached, never, token } = tenants;
+    const authorization = await token(BOB, B_OWN);
+    if (ofHead !== 200) house.origin.when({ kind: 'blob', method: 'HEAD' }, { status: ofHead });
+    for (const door of [house.mirror, house.tierUrl]) {
+      expect((await askAs(door, `${B_OWN}/manifests/v1`, { authorization })).status).toBe(200);
+      const costs = [];
+      for (const image of [cached, never]) {
+        const before = house.origin.requests.length;
+        await askAs(door, pathOf('blobs', { repository: B_OWN, image }), { authorization });
+        costs.push(house.origin.requests.slice(before).map(({ method, kind, status }) => [method, kind, status]));
+      }
+      expect(costs[0]).toEqual(costs[1]);
+      expect(costs[0]?.length).toBeGreaterThan(0);
+    }
+  });
+
+  test('is not told by what the registry sent for it to another tenant, though that was wrong', async () => {
+    await using tenants = await startTenants();
+    const { house, never, token } = tenants;
+    house.origin.when({ kind: 'blob', method: 'GET' }, { lie: true });
+    const path = pathOf('blobs', { repository: NEVER, image: never });
+    await askAs(house.mirror, path, { authorization: await token(ALICE, NEVER) });
+    house.origin.calm();
+    await expect
+      .poll(async () => (await askAs(house.mirror, path, { authorization: await token(ALICE, NEVER) })).status)
+      .toBe(503); // for a minute
+    const authorization = await token(BOB, B_OWN);
+    expect((await askAs(house.mirror, `${B_OWN}/manifests/v1`, { authorization })).status).toBe(200);
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await askAs(house.mirror, pathOf('blobs', { repository: B_OWN, image: never }), {
+        authorization,
+        method,
+      });
+      expect([method, answer.status]).toEqual([method, 404]);
+    }
+  });
+});
+
 describe('the agent of the node where A has just pulled', () => {
   test('gives B nothing while it serves A, fifty times at once', async () => {
     await using tenants = await startTenants();

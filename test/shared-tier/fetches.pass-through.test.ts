@@ -1,5 +1,5 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import type { Moods } from '../support/origin-moods.ts';
@@ -113,9 +113,9 @@ describe('content that the store has no room for', () => {
       expect((await it.read()).equals(bytes)).toBe(true);
       expect([inUse?.sizeBytes, await it.store.stat(digest)]).toEqual([MIB, undefined]);
     }
-    await vi.waitFor(() => expect([it.fetches.count, it.ended]).toEqual([0, []]));
+    await expect.poll(() => [it.fetches.count, it.ended]).toEqual([0, []]);
     expect((await it.read()).equals(bytes)).toBe(true);
-    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, digest)).toBe(true));
+    await expect.poll(() => it.records.hasFrom(REGISTRY, digest)).toBe(true);
   });
 
   test('ends with the tier, whoever waits', async () => {
@@ -139,7 +139,7 @@ describe('content whose storage fails in the middle', () => {
     await rename(blobs, `${blobs}.away`);
     await writeFile(blobs, ''); // a commit will fail
     expect((await bytesOf(content)).equals(bytes)).toBe(true); // its bytes are right all the same
-    await vi.waitFor(() => expect(it.notKept).toMatchObject([{ message: 'content cannot be stored' }]));
+    await expect.poll(() => it.notKept).toMatchObject([{ message: 'content cannot be stored' }]);
     expect((await it.read()).equals(bytes)).toBe(true);
     await rm(blobs);
     await rename(`${blobs}.away`, blobs);

@@ -64,7 +64,7 @@ describe('a fetch whose holder’s right ends in the middle', () => {
     expect(it.received.bytes).toBe(blob.sizeBytes);
     const asked = it.origin.requests.filter(({ kind }) => kind === 'blob').map(({ status, range }) => [status, range]);
     expect(asked.at(-1)).toEqual([206, `bytes=${3 * MIB}-${blob.sizeBytes - 1}`]);
-    await vi.waitFor(() => expect(it.ended).toEqual([{ digest, error: undefined }]));
+    await expect.poll(() => it.ended).toEqual([{ digest, error: undefined }]);
   });
 
   test('is kept when nobody else waits, and its readers are told to ask again', async () => {
@@ -88,7 +88,7 @@ describe('a fetch whose holder’s right ends in the middle', () => {
     it.revoke('alice');
     await vi.waitFor(() => expect(it.ended[0]?.error?.code).toBe('UNAVAILABLE'), 5_000);
     expect(it.fetches.count).toBe(0);
-    await vi.waitFor(() => expect(it.store.usage.bytes).toBe(0)); // once its file is closed
+    await expect.poll(() => it.store.usage.bytes).toBe(0); // once its file is closed
   });
 });
 

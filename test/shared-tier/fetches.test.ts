@@ -61,7 +61,7 @@ describe('a fetch', () => {
   test('is recorded and over when the content is committed', async () => {
     await using it = await fetchesOf();
     await it.start().opened();
-    await vi.waitFor(() => expect(it.ended).toEqual([{ digest, error: undefined }]));
+    await expect.poll(() => it.ended).toEqual([{ digest, error: undefined }]);
     expect([it.fetches.count, await it.records.hasFrom(REGISTRY, digest)]).toEqual([0, true]);
     expect(await it.records.heldAs(here, digest)).toBe('application/octet-stream');
     await using content = await it.store.open(digest);
@@ -128,7 +128,7 @@ describe('content that is wrong', () => {
     await fetch.opened();
     await using content = await fetch.follow();
     expect((await failureOf(bytesOf(content))).code).toBe('CORRUPT');
-    await vi.waitFor(() => expect(it.ended[0]?.error?.code).toBe('CORRUPT'));
+    await expect.poll(() => it.ended[0]?.error?.code).toBe('CORRUPT');
 
     expect([await it.store.stat(digest), await it.records.hasFrom(REGISTRY, digest)]).toEqual([undefined, false]);
     expect(() => it.fetches.assertTrusted(REGISTRY, digest)).toThrow(OciError);
@@ -143,8 +143,8 @@ describe('content that is wrong', () => {
     const content = await fetch.follow();
     await failureOf(bytesOf(content));
     await content[Symbol.asyncDispose]();
-    await vi.waitFor(async () => expect(await openFilesIn(it.directory)).toEqual([]));
-    await vi.waitFor(async () => expect(await readdir(it.store.layout.ingests)).toEqual([]));
+    await expect.poll(() => openFilesIn(it.directory)).toEqual([]);
+    await expect.poll(() => readdir(it.store.layout.ingests)).toEqual([]);
     expect(it.store.usage.bytes).toBe(0);
   });
 });
@@ -181,8 +181,8 @@ describe('a fetch that nobody waits for any more', () => {
   test('is forgotten, file and all, when nobody comes back', async () => {
     await using it = await fetchesOf(slow, { lingerMs: 50, parkMs: 100 });
     await it.start().opened();
-    await vi.waitFor(() => expect(it.ended[0]?.error?.code).toBe('UNAVAILABLE'));
-    await vi.waitFor(async () => expect(await openFilesIn(it.directory)).toEqual([]));
+    await expect.poll(() => it.ended[0]?.error?.code).toBe('UNAVAILABLE');
+    await expect.poll(() => openFilesIn(it.directory)).toEqual([]);
     expect([it.fetches.count, it.store.usage.bytes]).toEqual([0, 0]);
   });
 
@@ -268,7 +268,7 @@ test('more fetches than may run at once wait their turn and all end', async () =
   );
   await using tier = await tierOf({ [REGISTRY]: origin });
   await Promise.all(all.map((each) => tier.fetches.start(tier.client(), rightsAt(here), each.digest).opened()));
-  await vi.waitFor(() => expect(tier.ended).toHaveLength(80));
+  await expect.poll(() => tier.ended).toHaveLength(80);
   expect(tier.ended.filter(({ error }) => error)).toEqual([]);
   expect(forever.aborted).toBe(false);
 });

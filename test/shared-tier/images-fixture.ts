@@ -1,4 +1,4 @@
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { parseRegistry } from '../../oci/reference.ts';
 import type { OriginOptions } from '../support/origin.ts';
@@ -33,7 +33,7 @@ export async function imagesOf(options: TierOptions = {}, originOptions: OriginO
     stat: (place = here, digest = layer, grant = NONE) => images.statBlob({ asker: NOBODY, place, digest, grant }),
     async fetchLayer(): Promise<void> {
       await images.locateBlob({ asker: NOBODY, place: here, digest: layer, grant: NONE });
-      await vi.waitFor(async () => expect(await tier.records.hasFrom(REGISTRY, layer)).toBe(true));
+      await expect.poll(() => tier.records.hasFrom(REGISTRY, layer)).toBe(true);
     },
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };

@@ -37,7 +37,7 @@ describe('a grant', () => {
     await using it = await housed();
     const { grant } = await it.as.resolve('alice');
     await it.as.locate('alice');
-    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
+    await expect.poll(() => it.records.hasFrom(REGISTRY, layer)).toBe(true);
     const token = grant?.token ?? NONE;
     for (const name of ['eve', undefined] as const) {
       const code = name ? 'BLOB_UNKNOWN' : 'UNAUTHORIZED';
@@ -56,7 +56,7 @@ describe('a grant', () => {
     await other.resolve('bob', { reference: refOf('v2') });
     await other.resolve('bob', { reference: refOf(it.manifest.digest) });
     await other.locate('bob');
-    await vi.waitFor(async () => expect(await replica.records.hasFrom(REGISTRY, layer)).toBe(true));
+    await expect.poll(() => replica.records.hasFrom(REGISTRY, layer)).toBe(true);
 
     const { grant } = await it.as.resolve('alice', { reference: refOf('v2') });
     const token = { grant: grant?.token ?? NONE };
@@ -85,7 +85,7 @@ describe('a grant', () => {
     await using it = await housed();
     const located = await it.as.locate('alice');
     expect(located.grant).toBeUndefined();
-    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
+    await expect.poll(() => it.records.hasFrom(REGISTRY, layer)).toBe(true);
     const heads = it.origin.count({ method: 'HEAD', kind: 'blob' });
     await it.as.locate('bob');
     expect(it.origin.count({ method: 'HEAD', kind: 'blob' })).toBeGreaterThan(heads);
@@ -138,7 +138,7 @@ describe('a blob that another repository of the same origin has', () => {
     await using it = await housed();
     await it.as.resolve('alice');
     await it.as.locate('alice');
-    await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
+    await expect.poll(() => it.records.hasFrom(REGISTRY, layer)).toBe(true);
     const named = [{ mediaType: MEDIA_TYPES.oci.layer, digest: layer, size: LAYER.length }];
     const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.oci.manifest, layers: named };
     it.origin.addManifest('org/other', 'v1', manifest, MEDIA_TYPES.oci.manifest);
@@ -156,7 +156,7 @@ test('a caller without a grant makes nobody look for the content before the orig
   await using it = await housed();
   await it.as.resolve('alice');
   await it.as.locate('alice');
-  await vi.waitFor(async () => expect(await it.records.hasFrom(REGISTRY, layer)).toBe(true));
+  await expect.poll(() => it.records.hasFrom(REGISTRY, layer)).toBe(true);
   const looks = (['hasFrom', 'heldAs'] as const).map((name) => vi.spyOn(it.records, name));
   for (const digest of [layer, it.manifest.digest]) {
     await failureOf(it.as.locate('eve', { digest }));

@@ -139,7 +139,7 @@ describe('a manifest', () => {
     await it.store.delete(it.manifest.digest);
     await it.origin.addBlob(APP, bytes);
     await it.locate(here, it.manifest.digest);
-    await vi.waitFor(() => expect(it.fetches.count).toBe(0));
+    await expect.poll(() => it.fetches.count).toBe(0);
     await it.stat(here, it.manifest.digest);
 
     const { descriptor } = await it.resolve(refOf(it.manifest.digest), here, false);

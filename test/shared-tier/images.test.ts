@@ -1,5 +1,5 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { parseRegistry } from '../../oci/reference.ts';
 import { MEDIA_TYPES } from '../support/origin-content.ts';
@@ -145,7 +145,7 @@ describe('a blob', () => {
     await using it = await imagesOf();
     it.origin.mood = { lie: true };
     await it.locate();
-    await vi.waitFor(() => expect(it.ended[0]?.error?.code).toBe('CORRUPT'));
+    await expect.poll(() => it.ended[0]?.error?.code).toBe('CORRUPT');
     it.origin.calm();
     expect((await failureOf(it.locate())).code).toBe('CORRUPT');
     expect(it.origin.count({ method: 'GET' })).toBe(1);

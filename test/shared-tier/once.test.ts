@@ -31,6 +31,12 @@ async function received(replica: TierReplica, atLeast: number): Promise<void> {
   });
 }
 
+/** Waits until a replica can serve so many bytes, wherever it has them from. */
+async function served(replica: TierReplica, atLeast: number): Promise<void> {
+  await using content = await (await opened(replica)).follow();
+  await bytesOf(content, 0, atLeast);
+}
+
 /** Bodies of GETs that the origin has sent for the blob. */
 function gets({ origin }: Cluster) {
   return origin.requests.filter(({ method }) => method === 'GET');
@@ -49,10 +55,10 @@ describe('replicas that want the same', () => {
     const all = await Promise.all(them.replicas.flatMap((replica) => [read(replica), read(replica)]));
     expect(all.every((each) => each.equals(bytes))).toBe(true);
     expect([gets(them).length, them.origin.bodyBytes(digest)]).toEqual([1, blob.sizeBytes]);
-    await vi.waitFor(() => expect(them.replicas.map(({ ended }) => ended.length)).toEqual([1, 1, 1]));
+    await expect.poll(() => them.replicas.map(({ ended }) => ended.length)).toEqual([1, 1, 1]);
     expect(them.replicas.flatMap(({ duplicates }) => duplicates)).toEqual([]);
     expect(them.replicas.flatMap(({ followed }) => followed)).toHaveLength(2);
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
     expect(them.kubernetes.count('create', 'update', 'delete')).toBe(4); // two writes, and two that came too late
   });
 
@@ -72,8 +78,8 @@ describe('replicas that want the same', () => {
     const first = await opened(them.replica(0));
     await received(them.replica(0), MIB);
     const reading = read(them.replica(1));
-    await vi.waitFor(() => expect(them.replica(1).followed).toEqual(['replica-0']));
-    await received(them.replica(0), 3 * MIB);
+    await expect.poll(() => them.replica(1).followed).toEqual(['replica-0']);
+    await served(them.replica(1), 3 * MIB);
     them.origin.calm();
     await them.replica(0).fetches[Symbol.asyncDispose]();
     expect((await reading).equals(bytes)).toBe(true);
@@ -88,8 +94,8 @@ describe('replicas that want the same', () => {
     await opened(them.replica(0));
     await received(them.replica(0), MIB);
     const readings = [read(them.replica(1)), read(them.replica(2))];
-    await vi.waitFor(() => expect(them.replicas.flatMap(({ followed }) => followed)).toHaveLength(2));
-    await received(them.replica(0), 3 * MIB);
+    await expect.poll(() => them.replicas.flatMap(({ followed }) => followed)).toHaveLength(2);
+    await Promise.all([served(them.replica(1), 3 * MIB), served(them.replica(2), 3 * MIB)]);
     them.origin.calm();
     await them.replica(0).kill();
     const killedAtMs = performance.now();
@@ -99,7 +105,7 @@ describe('replicas that want the same', () => {
     expect(them.replicas.flatMap(({ duplicates }) => duplicates)).toEqual(['taken-over']);
     const again = them.replica(1).received.bytes + them.replica(2).received.bytes;
     expect(again).toBeLessThan(blob.sizeBytes - 2 * MIB);
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 
   test('do not take over from one that serves them, though its lease is not renewed', async () => {
@@ -188,7 +194,7 @@ describe('replicas that want the same', () => {
     them.origin.mood = { lie: true, bytesPerSecondPerConnection: 16 * MIB };
     const failures = await Promise.all(them.replicas.map((replica) => failureOf(read(replica))));
     expect(failures.map(({ code }) => code)).toEqual(['CORRUPT', 'CORRUPT']);
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 });
 
@@ -197,7 +203,7 @@ describe('a turn', () => {
     await using them = await cluster(1);
     const replica = them.replica(0);
     await read(replica);
-    await vi.waitFor(() => expect(replica.ended).toHaveLength(1));
+    await expect.poll(() => replica.ended).toHaveLength(1);
     const before = gets(them).length;
     const other = placeOf('org/other');
     await them.origin.addBlob(other.repository, blob);
@@ -208,7 +214,7 @@ describe('a turn', () => {
     expect((await bytesOf(content)).equals(bytes)).toBe(true);
     // It is known here that it has just come: the second one needed no lease.
     expect(them.kubernetes.count('create')).toBe(1);
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 
   test('is given back by a fetch that nobody waits for, and taken again by who comes back', async () => {
@@ -216,7 +222,7 @@ describe('a turn', () => {
     them.origin.mood = SLOW;
     await opened(them.replica(0));
     await them.origin.idle();
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
     const had = them.replica(0).received.bytes;
     expect(had).toBeLessThan(blob.sizeBytes);
     them.origin.calm();
@@ -228,7 +234,7 @@ describe('a turn', () => {
     await using them = await cluster(1);
     them.origin.mood = { status: 404 };
     expect((await failureOf(opened(them.replica(0)))).code).toBe('BLOB_UNKNOWN');
-    await vi.waitFor(() => expect(them.kubernetes.leases).toEqual([]));
+    await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 
   test('of another replica serves one who comes back to what he had begun with', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { createOciServer } from '../../service/oci-server.ts';
 import { Seal } from '../../shared-tier/seal.ts';
@@ -47,7 +47,7 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
     grant: new Uint8Array(),
   });
   const committed = isCommitted ? 1 : 0;
-  await vi.waitFor(() => expect(tier.ended.length).toBeGreaterThanOrEqual(committed));
+  await expect.poll(() => tier.ended.length).toBeGreaterThanOrEqual(committed);
   return {
     ...tier,
     origin,
@@ -77,7 +77,7 @@ describe('a signed read', () => {
     expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
     expect(answer.headers['content-length']).toBe(String(bytes.length));
     expect(answer.headers['transfer-encoding']).toBeUndefined();
-    await vi.waitFor(() => expect(it.reports).toEqual([{ bytes: bytes.length, error: undefined }]));
+    await expect.poll(() => it.reports).toEqual([{ bytes: bytes.length, error: undefined }]);
   });
 
   test.each([
@@ -110,13 +110,13 @@ describe('a signed read', () => {
     const received = await readSocket(it.url());
     const bodyBytes = received.bytes - received.text.indexOf('\r\n\r\n') - 4;
     expect([received.error, bodyBytes < bytes.length]).toEqual(['ECONNRESET', true]);
-    await vi.waitFor(() => expect(it.reports.map(({ error }) => error?.code)).toEqual(['CORRUPT']));
+    await expect.poll(() => it.reports.map(({ error }) => error?.code)).toEqual(['CORRUPT']);
   });
 
   test('of content that stops arriving ends with FIN, so that it can be resumed', async () => {
     await using it = await readsOf({ bytesPerSecondPerConnection: MIB }, false);
     const reading = readSocket(it.url());
-    await vi.waitFor(() => expect(it.received.bytes).toBeGreaterThan(100_000));
+    await expect.poll(() => it.received.bytes).toBeGreaterThan(100_000);
     await it.fetches[Symbol.asyncDispose]();
     expect((await reading).error).toBeUndefined();
   });
@@ -133,7 +133,7 @@ describe('a signed read', () => {
   test('whose reader hangs up holds nothing any more', async () => {
     await using it = await readsOf({ stallAt: 2 * MIB }, false);
     await readSocket(it.url(), 1_000);
-    await vi.waitFor(() => expect(it.reports).toHaveLength(1));
+    await expect.poll(() => it.reports).toHaveLength(1);
     // Nobody follows: the ingest's readers are those of the fetch only.
     expect(it.fetches.count).toBe(1);
   });

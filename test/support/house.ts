@@ -166,6 +166,11 @@ export class House implements AsyncDisposable {
     return await scrape(formatAddress(started(this.#agent).status));
   }
 
+  /** Requests for blobs that the agent has answered: counted when the answer is out, which its client may know before. */
+  async answered(outcome: string): Promise<number> {
+    return (await this.agentMetrics()).sum('circ_requests_total', { kind: 'blob', outcome });
+  }
+
   async tierMetrics(): Promise<Scrape> {
     return await scrape(formatAddress(started(this.#tier).status));
   }

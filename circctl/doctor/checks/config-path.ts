@@ -24,7 +24,7 @@ export const configPath: Check = {
     } else if (path === undefined || path === '') {
       findings.push({ problem: 'containerd’s config_path is not set, so hosts.toml files mean nothing to it', mend });
     } else if (path.includes(':')) {
-      const problem = `containerd’s config_path is a list (${path}), of which pulls read nothing; it has to be one directory`;
+      const problem = `containerd’s config_path is a list (${path}); its transfer service, which pulls since 2.1, reads none of it`;
       findings.push({ problem, mend });
     } else if (oldKeys.length > 0) {
       const keys = oldKeys.join(' and ');

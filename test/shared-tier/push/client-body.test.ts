@@ -6,7 +6,7 @@ import { ClientBody, type Keeper } from '../../../shared-tier/push/client-body.t
 import { MIB } from '../../content/fixtures.ts';
 import { failureOf, forever } from '../fixtures.ts';
 
-const NOTHING: Keeper = { keep: async () => undefined, kept: () => undefined };
+const NOTHING: Keeper = { keep: async () => undefined, ended: () => undefined, kept: () => undefined };
 
 /** A request as a server gets it, and the client's side of it. */
 async function requested() {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { GatheredReads } from '../../agent/gathered-reads.ts';
+import { GatheredReads } from '../../service/gathered-reads.ts';
 
 /** A receiver with small buffers, a socket that it stops and starts, and what came. */
 class Reading {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseResponseHead } from '../../agent/response-head.ts';
+import { parseResponseHead } from '../../service/response-head.ts';
 import { OciError } from '../../oci/error.ts';
 
 const GOOD = 'HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n';

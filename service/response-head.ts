@@ -1,9 +1,12 @@
 import { OciError } from '../oci/error.ts';
+import { parseContentRange } from '../oci/range.ts';
 
 /** Status line and headers of a signed read's answer. */
 export interface ResponseHead {
   readonly status: number;
   readonly contentLength: number;
+  /** Which part of what the body is, if that was told. */
+  readonly contentRange: ReturnType<typeof parseContentRange>;
   /** Where the body begins in the bytes that were parsed. */
   readonly bodyStart: number;
 }
@@ -12,8 +15,8 @@ const MAX_HEAD_BYTES = 8 * 1024;
 const END = Buffer.from('\r\n\r\n');
 
 /**
- * Parses the head of an answer of the shared tier, which is always HTTP/1.1 with a Content-Length. A general HTTP
- * client would cost more than half of a relay's speed, and nobody else ever answers here.
+ * Parses the head of an answer that is HTTP/1.1 with a Content-Length, as those of the shared tier always are, and a
+ * bucket's when it gives what was asked for. A general HTTP client would cost more than half of a relay's speed.
  *
  * @returns undefined when the head is not complete yet
  * @throws OciError UNAVAILABLE for anything else than that
@@ -32,9 +35,10 @@ export function parseResponseHead(bytes: Buffer): ResponseHead | undefined {
   if (status === undefined || !isPlain || length === undefined || !/^\d{1,15}$/.test(length) || others.length > 0) {
     throw unusable('it is not HTTP/1.1 with one Content-Length');
   }
-  return { status: Number(status), contentLength: Number(length), bodyStart: end + END.length };
+  const contentRange = parseContentRange(values('content-range')[0]);
+  return { status: Number(status), contentLength: Number(length), contentRange, bodyStart: end + END.length };
 }
 
 function unusable(why: string): OciError {
-  return new OciError('UNAVAILABLE', 'the shared tier gave no usable answer', { cause: new Error(why) });
+  return new OciError('UNAVAILABLE', 'there was no usable answer', { cause: new Error(why) });
 }
