@@ -94,7 +94,10 @@ export class Catalog {
     return performance.now() - this.#failedAtMs < SILENT_MS;
   }
 
-  /** Changes an entry, the latest one there is. When the bucket does not take it, it is changed in this process only. */
+  /**
+   * Changes an entry, the latest one there is. When the bucket does not take it, or does not answer now, it is changed in
+   * this process only.
+   */
   async change(digest: Digest, change: Change): Promise<void> {
     const before = this.#changes.get(digest);
     const changing = (async () => {
@@ -102,7 +105,7 @@ export class Catalog {
       try {
         const unsaved = this.#unsaved.get(digest);
         if (unsaved) this.keep(digest, change(unsaved));
-        else await this.#changeNow(digest, change);
+        else await this.#changeNow(digest, change, () => this.#readSoon(digest));
       } catch (error) {
         this.#failed(OciError.from(error));
         this.keep(digest, change(this.#seen.get(digest)?.entry));
@@ -172,10 +175,10 @@ export class Catalog {
   }
 
   /** False when there was nothing to change. */
-  async #changeNow(digest: Digest, change: Change): Promise<boolean> {
+  async #changeNow(digest: Digest, change: Change, read = () => this.#readNow(digest)): Promise<boolean> {
     for (let tries = 0; tries < TRIES; tries += 1) {
       // What was seen is as good as what is there: if it is not that any more, the write fails, and it is read.
-      const seen = (tries === 0 ? this.#seen.get(digest) : undefined) ?? (await this.#readNow(digest));
+      const seen = (tries === 0 ? this.#seen.get(digest) : undefined) ?? (await read());
       const entry = change(seen?.entry);
       if (!entry) return false;
       const etag = await this.#bucket.write(keys.record(digest), JSON.stringify(entry), seen?.etag);
@@ -189,6 +192,7 @@ export class Catalog {
     throw new OciError('UNAVAILABLE', 'the record is changed by others all the time');
   }
 
+  /** For who cannot wait for long. */
   async #readSoon(digest: Digest): Promise<Seen | undefined> {
     const askedAtMs = performance.now();
     if (askedAtMs < this.#silentUntilMs) throw new OciError('UNAVAILABLE', 'the bucket does not answer now');

@@ -138,9 +138,11 @@ export class S3Store implements ContentStore, Spools, AsyncDisposable {
       throw new OciError('CORRUPT', 'the bytes do not have this digest');
     }
     const { bucket, catalog, spool } = this.#options;
-    if (await catalog.read(digest).catch(() => undefined)) return;
+    const known = await catalog.read(digest).catch((error: unknown) => OciError.from(error));
+    if (known && !(known instanceof OciError)) return;
     const isSpooled = await spool.put(digest, bytes).then(() => true, this.#report);
-    const failure = await failureOf(bucket.put(keys.blob(digest), bytes, PUT_MS));
+    // Who waits for this has waited for a bucket that is away already.
+    const failure = known && isSpooled === true ? known : await failureOf(bucket.put(keys.blob(digest), bytes, PUT_MS));
     if (failure && isSpooled !== true) throw failure;
     await this.#added(digest, bytes.length, failure);
   }

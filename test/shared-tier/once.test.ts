@@ -98,7 +98,10 @@ describe('replicas that want the same', () => {
     await Promise.all([served(them.replica(1), 3 * MIB), served(them.replica(2), 3 * MIB)]);
     them.origin.calm();
     await them.replica(0).kill();
+    const killedAtMs = performance.now();
     for (const each of await Promise.all(readings)) expect(each.equals(bytes)).toBe(true);
+    // The duration and two seconds more, by contract, and two for the machine.
+    expect(performance.now() - killedAtMs).toBeLessThan(5_000);
     expect(them.replicas.flatMap(({ duplicates }) => duplicates)).toEqual(['taken-over']);
     const again = them.replica(1).received.bytes + them.replica(2).received.bytes;
     expect(again).toBeLessThan(blob.sizeBytes - 2 * MIB);
