@@ -68,7 +68,7 @@ export const s3: Bench = {
         circ: samples.coldS3,
         peer: samples.coldDisk,
       }),
-      compare({ ...about, measurement: 'bucket, not in the spool', goal: { atLeast: 0.2 } }, 'ratio', {
+      compare({ ...about, measurement: 'bucket, not in the spool', goal: { atLeast: 0.5 } }, 'ratio', {
         circ: samples.warmS3,
         peer: samples.warmDisk,
       }),

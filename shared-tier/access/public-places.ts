@@ -32,8 +32,8 @@ const REWRITE_MS = 10 * 60_000;
 const MAX_PLACES = 10_000;
 /** What other replicas know is looked up so often, for repositories that somebody asks for. */
 const LOOK_AGAIN_MS = 60_000;
-/** That may keep a question waiting for so long. */
-const LOOK_MS = 1_000;
+/** That may keep a question waiting for so long; what comes later is known the next time. */
+const LOOK_MS = 300;
 
 /**
  * Repositories that anonymous callers could read within the last day, and what their tags meant: what may be served
