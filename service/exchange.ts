@@ -33,6 +33,7 @@ export class Exchange {
   request: OciRequest | OtherRequest | undefined;
   outcome: Outcome = 'error';
   readonly #startedAtMs = performance.now();
+  readonly #raw: IncomingMessage;
   readonly #method: string;
   #bytes = 0;
   #firstByteMs: number | undefined;
@@ -40,6 +41,7 @@ export class Exchange {
 
   constructor(raw: IncomingMessage, response: ServerResponse) {
     this.response = response;
+    this.#raw = raw;
     this.#method = raw.method ?? '';
     this.isHead = this.#method === 'HEAD';
     const gone = new AbortController();
@@ -74,7 +76,9 @@ export class Exchange {
       'content-length': body.length,
       ...(error.challenge && { 'www-authenticate': [...error.challenge] }),
     });
-    this.response.end(this.isHead ? undefined : body);
+    // The answer's end may be the connection's. Who still sends would be cut off by it, and might never read the answer.
+    if (this.#raw.complete) this.response.end(this.isHead ? undefined : body);
+    else this.response.write(body);
   }
 
   report(): RequestReport {

@@ -100,7 +100,7 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
       exchange.fail(OciError.from(reason));
     } finally {
       report(exchange.report());
-      if (!raw.complete) leaveBody(raw);
+      if (!raw.complete) leaveBody(raw, response);
     }
   };
 
@@ -184,11 +184,14 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
   return app;
 }
 
-/** What a client still sends after its answer is dropped, and after a while the connection with it. */
-function leaveBody(raw: IncomingMessage): void {
-  raw.resume();
+/** What a client still sends after its answer is dropped until its end, and after a while the connection with it. */
+function leaveBody(raw: IncomingMessage, response: ServerResponse): void {
   const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
-  raw.once('end', () => clearTimeout(timer));
+  raw.once('close', () => {
+    clearTimeout(timer);
+    response.end();
+  });
+  raw.resume();
 }
 
 /** To servers that it has not made itself fastify does not give its limits. */

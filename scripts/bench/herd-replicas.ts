@@ -61,9 +61,9 @@ async function pull(
   { image, what }: { image: string; what: string },
   { say }: Pick<BenchOptions, 'say'>,
 ): Promise<HerdResult> {
-  const { origin } = lab.site;
+  const { registry } = lab.origin;
   const programs = new Map([
-    ['origin', origin.daemon.pid],
+    ['origin', registry.daemon.pid],
     ['bucket', lab.gateway.daemon.pid],
     ['kube-apiserver', lab.leases.kube.server.pid],
     ...(tier?.replicas ?? []).map(({ namespace, daemon }) => [namespace.name, daemon.pid] as const),
@@ -117,7 +117,8 @@ async function leaseOverhead(options: BenchOptions): Promise<Row> {
       measurement: 'a small cold object, three at a time, leases in Kubernetes',
       unit: 'ms',
       peerName: 'leases in memory',
-      goal: { atMost: 10 },
+      // Two calls of an API that writes what it is told.
+      goal: { atMost: 20 },
     },
     'difference',
     { circ: samples.kubernetes, peer: samples.memory },

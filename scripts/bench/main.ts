@@ -20,6 +20,7 @@ import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
 import { push, pushAtOnce, pushThinLink } from './push.ts';
+import { privatePull } from './private.ts';
 import { relay } from './relay.ts';
 import { requests } from './requests.ts';
 import { s3 } from './s3.ts';
@@ -42,6 +43,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'push-thin-link': pushThinLink,
   'push-at-once': pushAtOnce,
   memory,
+  private: privatePull,
   s3,
 };
 

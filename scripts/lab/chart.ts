@@ -112,3 +112,8 @@ export async function installChart(
   const argv = [toolPath('helm'), 'upgrade', '--install', RELEASE, CHART, ...where, '--values', file, ...flags];
   await run(inPlace(argv), { timeoutMs: HELM_MS });
 }
+
+export async function uninstallChart({ kubeconfig, inPlace = (argv) => argv }: HelmOptions): Promise<void> {
+  const where = ['--kubeconfig', kubeconfig, '--namespace', NAMESPACE];
+  await run(inPlace([toolPath('helm'), 'uninstall', RELEASE, ...where, '--wait']), { timeoutMs: HELM_MS });
+}

@@ -40,3 +40,6 @@ export function debianEnv(): { readonly PATH: string; readonly LD_LIBRARY_PATH: 
 export function debianPath(program: string): string {
   return join(root, program === 'dockerd' ? 'usr/sbin' : 'usr/bin', program);
 }
+
+/** Directory of the plugins that give pods a network; podman brings them. */
+export const cniPlugins = join(root, 'usr/lib/cni');

@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BlobStorage, REPOSITORY } from '../bench/storage.ts';
 import type { Program } from './circ.ts';
-import { Daemon, type Exit } from './daemon.ts';
+import { Daemon } from './daemon.ts';
 import { get } from './http.ts';
 import type { LeaseCall } from './kube-api.ts';
+import type { Metrics } from './metrics.ts';
 import type { Namespace } from './network.ts';
-import { REGISTRY, Site, type SiteLeases } from './site.ts';
+import { type OriginOnSite, REGISTRY, Site, type SiteLeases } from './site.ts';
 import { VersityGateway } from './versitygw.ts';
 
 /** What a herd is to pull, and where. */
@@ -52,8 +53,6 @@ export interface HerdLabOptions {
 }
 
 const DUPLICATES = 'circ_fetch_duplicates_total';
-/** What Kubernetes gives a pod to end. */
-const GRACE_MS = 30_000;
 /** The configuration is empty: `{}`. */
 const CONFIG_BYTES = 2;
 const HERD = fileURLToPath(new URL('herd-nodes.ts', import.meta.url));
@@ -68,6 +67,7 @@ const HERD_MS = 180_000;
  */
 export class HerdLab implements AsyncDisposable {
   readonly site: Site;
+  readonly origin: OriginOnSite;
   readonly leases: SiteLeases;
   readonly gateway: VersityGateway;
   readonly kube: Namespace;
@@ -81,10 +81,11 @@ export class HerdLab implements AsyncDisposable {
 
   private constructor(
     options: HerdLabOptions,
-    parts: Pick<HerdLab, 'site' | 'leases' | 'gateway' | 'kube' | 'tiers'> & { nodes: Namespace },
+    parts: Pick<HerdLab, 'site' | 'origin' | 'leases' | 'gateway' | 'kube' | 'tiers'> & { nodes: Namespace },
   ) {
     this.#options = options;
     this.site = parts.site;
+    this.origin = parts.origin;
     this.leases = parts.leases;
     this.gateway = parts.gateway;
     this.kube = parts.kube;
@@ -94,10 +95,10 @@ export class HerdLab implements AsyncDisposable {
   }
 
   static async start(options: HerdLabOptions): Promise<HerdLab> {
-    const storage = async (directory: string): Promise<string> => await makeImages(directory, options);
-    const site = await Site.start({ name: options.name, storage });
+    const site = await Site.start(options.name);
     try {
       const { network } = site;
+      const origin = await site.origin({ storage: await makeImages(site.directory, options) });
       const kube = await network.attach('kube');
       const leases = await site.leases(kube);
       const gateway = site.use(await VersityGateway.start(join(site.directory, 's3'), site.logFile('s3'), network.hub));
@@ -107,7 +108,7 @@ export class HerdLab implements AsyncDisposable {
         await network.attach('tier-2'),
       ] as const;
       const nodes = await network.attach('nodes');
-      return new HerdLab(options, { site, leases, gateway, kube, tiers, nodes });
+      return new HerdLab(options, { site, origin, leases, gateway, kube, tiers, nodes });
     } catch (error) {
       await site[Symbol.asyncDispose]();
       throw error;
@@ -166,12 +167,12 @@ export class HerdLab implements AsyncDisposable {
   }
 
   async #bytesFromOrigin(): Promise<number> {
-    const { originNode, origin } = this.site;
+    const { namespace, registry } = this.origin;
     // The log is in the order of the answers' ends, so this one comes after those that ended before.
     const mark = `/v2/?after=${process.hrtime.bigint()}`;
-    await get(originNode, `http://${origin.address}${mark}`);
-    await origin.daemon.until('logging', async () => (await origin.requests()).some(({ path }) => path === mark));
-    return (await origin.blobReads()).reduce((sum, { bytes }) => sum + bytes, 0);
+    await get(namespace, `http://${registry.address}${mark}`);
+    await registry.daemon.until('logging', async () => (await registry.requests()).some(({ path }) => path === mark));
+    return (await registry.blobReads()).reduce((sum, { bytes }) => sum + bytes, 0);
   }
 }
 
@@ -187,8 +188,8 @@ export class HerdTier implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string>>;
   readonly #programs = new Map<Namespace, Program>();
   #lives = 0;
-  /** Of replicas that have ended. */
-  #duplicates = 0;
+  /** Counted by each, when it was asked last. */
+  readonly #duplicates = new Map<Program, number>();
 
   constructor(lab: HerdLab, name: string, env: Readonly<Record<string, string>>) {
     this.#lab = lab;
@@ -218,21 +219,25 @@ export class HerdTier implements AsyncDisposable {
     }
   }
 
-  /** Ends a replica. @returns how it ended */
-  async end(replica: Program, signal: NodeJS.Signals): Promise<Exit> {
-    this.#duplicates += (await replica.metrics()).sum(DUPLICATES);
-    return await replica.daemon.stop(signal, GRACE_MS);
-  }
-
-  /** Objects that may have been fetched more than once, as the replicas have counted them. */
+  /** Objects that may have been fetched more than once, as the replicas have counted them; of the dead, until lately. */
   async duplicates(): Promise<number> {
-    return this.#duplicates + (await this.sum(DUPLICATES));
+    await this.#scrape();
+    return [...this.#duplicates.values()].reduce((sum, count) => sum + count, 0);
   }
 
   /** Sum of a metric over the replicas that live. */
   async sum(metric: string): Promise<number> {
-    const scrapes = await Promise.all(this.replicas.map((replica) => replica.metrics()));
-    return scrapes.reduce((sum, scrape) => sum + scrape.sum(metric), 0);
+    return (await this.#scrape()).reduce((sum, metrics) => sum + metrics.sum(metric), 0);
+  }
+
+  async #scrape(): Promise<Metrics[]> {
+    return await Promise.all(
+      this.replicas.map(async (replica) => {
+        const metrics = await replica.metrics();
+        this.#duplicates.set(replica, metrics.sum(DUPLICATES));
+        return metrics;
+      }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

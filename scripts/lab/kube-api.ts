@@ -25,8 +25,12 @@ const LEASE_RULE = {
   verbs: ['get', 'list', 'create', 'update', 'delete'],
 };
 
-/** Of services, which no lab has; the API wants to know. */
+/** Of Services; nothing leads to any of them but the first. */
 const SERVICES = '10.96.0.0/16';
+/** Of the Service `kubernetes`: where pods find the API. */
+export const API_SERVICE = '10.96.0.1';
+/** The key that ServiceAccount tokens are signed with. */
+export const TOKENS = 'service-accounts';
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
 /** What is said of calls in the audit log: leases of people's namespaces, once they are answered. */
@@ -86,7 +90,7 @@ export class KubeApi implements AsyncDisposable {
   static async start({ namespace, directory, logs }: KubeApiOptions): Promise<KubeApi> {
     const inPlace = (argv: readonly string[]): readonly string[] => namespace?.command(argv) ?? argv;
     const address = namespace?.address ?? '127.0.0.1';
-    const [etcdPort, peerPort, port] = namespace ? [2379, 2380, 6443] : await freePorts();
+    const [etcdPort, peerPort, port] = namespace ? [2379, 2380, 443] : await freePorts();
     const url = `https://${address}:${port}`;
     const [pkiDirectory, kubeconfig] = [join(directory, 'pki'), join(directory, 'admin.kubeconfig')];
     await mkdir(pkiDirectory, { recursive: true });
@@ -152,6 +156,16 @@ export class KubeApi implements AsyncDisposable {
     return JSON.parse(await this.#curl([...json, this.url + path])) as T;
   }
 
+  /** Changes fields of an object: https://www.rfc-editor.org/rfc/rfc7396 */
+  async patch(path: string, change: object): Promise<void> {
+    const json = ['-H', 'content-type: application/merge-patch+json', '-d', JSON.stringify(change)];
+    await this.#curl(['-X', 'PATCH', ...json, this.url + path]);
+  }
+
+  async delete(path: string): Promise<void> {
+    await this.#curl(['-X', 'DELETE', this.url + path]);
+  }
+
   /** A namespace in which `user` may do with leases what a shared tier needs, and nothing else. */
   async createTierNamespace(name: string, user: string): Promise<void> {
     await this.create('/api/v1/namespaces', { metadata: { name } });
@@ -211,10 +225,10 @@ function etcdArgs(directory: string, port: string, peerPort: string): string[] {
 
 /** Who it is, whom it believes, what its callers may do. */
 async function apiServerArgs(pki: Pki, address: string): Promise<string[]> {
-  const names = `IP:127.0.0.1,IP:${address},DNS:localhost,DNS:kubernetes.default.svc`;
+  const names = `IP:127.0.0.1,IP:${address},IP:${API_SERVICE},DNS:localhost,DNS:kubernetes.default.svc`;
   const serving = await pki.issue('apiserver', '/CN=kube-apiserver', names);
   const toKubelets = await pki.issue('kubelet-client', '/O=system:masters/CN=apiserver-kubelet-client');
-  const tokens = await pki.signingKey('service-accounts');
+  const tokens = await pki.signingKey(TOKENS);
   return [
     '--advertise-address=10.77.0.1', // loopback would be refused; nobody looks it up
     '--endpoint-reconciler-type=none',

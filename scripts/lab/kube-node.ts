@@ -1,7 +1,9 @@
 import { copyFile, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Cri } from './cri.ts';
 import { Daemon } from './daemon.ts';
+import { cniPlugins } from './debian-tools.ts';
 import type { KubeApi } from './kube-api.ts';
 import { kubeToolPath } from './kube-tools.ts';
 import type { Namespace } from './network.ts';
@@ -17,6 +19,16 @@ export interface KubeNodeOptions {
   readonly logs: string;
   /** Of the pods’ sandboxes. */
   readonly sandbox: SandboxImage;
+  /** Without: pods use the node's own network. */
+  readonly pods?: PodNetwork;
+}
+
+/** What pods need that do not use their node's network. */
+export interface PodNetwork {
+  /** Such as `10.78.1.0/24`, one for each node. */
+  readonly subnet: string;
+  /** Address of the cluster's name server. */
+  readonly nameServer: string;
 }
 
 /**
@@ -39,11 +51,19 @@ for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/p
   echo "\${setting#*=}" >"$file"
   mount --bind "$file" "/proc/sys/\${setting%=*}"
 done
+mkdir -p "$2" "$3"
+mount --bind "$4" "$2"
 mount --make-rshared /
 touch "$1/booted"
 # Reaps what is left to it.
 while true; do sleep 1; done
 `;
+
+/** Where pods find the hosts.toml files of their node: as on k3s, because that is a place where a node has files of its own. */
+const CERTS_DIR = '/var/lib/rancher/k3s/agent/etc/containerd/certs.d';
+
+/** A directory of each node's own, for a volume. */
+export const VOLUME = '/var/lib/volume';
 
 const OWN_NAMESPACES = ['unshare', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child=KILL', '--'];
 
@@ -64,15 +84,17 @@ export class KubeNode implements AsyncDisposable {
     const { namespace, kube, directory, logs, sandbox } = options;
     const { name } = namespace;
     for (const part of ['certs.d', 'boot', 'cni']) await mkdir(join(directory, part), { recursive: true });
+    const places = [join(directory, 'boot'), CERTS_DIR, VOLUME, join(directory, 'certs.d')];
     const init = await Daemon.start({
-      argv: namespace.command([...OWN_NAMESPACES, 'bash', '-c', BOOT, 'boot', join(directory, 'boot')]),
+      argv: namespace.command([...OWN_NAMESPACES, 'bash', '-c', BOOT, 'boot', ...places]),
       logFile: join(logs, `${name}-boot.log`),
     });
     const node = new KubeNode(name, directory, init);
     try {
       await init.until('booted', async () => (await readdir(join(directory, 'boot'))).includes('booted'));
+      if (options.pods) await writeFile(join(directory, 'cni/lab.conflist'), podNetwork(options.pods));
       await node.#startContainerd(logs, sandbox);
-      await node.#startKubelet(kube, namespace.address, logs);
+      await node.#startKubelet(kube, namespace.address, logs, options.pods?.nameServer);
     } catch (error) {
       await node[Symbol.asyncDispose]();
       throw error;
@@ -80,10 +102,21 @@ export class KubeNode implements AsyncDisposable {
     return node;
   }
 
-  /** Writes the hosts.toml of all registries. */
-  async configureHosts(toml: string): Promise<void> {
-    await mkdir(join(this.#directory, 'certs.d/_default'), { recursive: true });
-    await writeFile(join(this.#directory, 'certs.d/_default/hosts.toml'), toml);
+  /** Where its containerd looks for hosts.toml files. */
+  get certsDir(): string {
+    return join(this.#directory, 'certs.d');
+  }
+
+  /** Writes the hosts.toml of a registry, or of all others. */
+  async configureHosts(toml: string, registry = '_default'): Promise<void> {
+    await mkdir(join(this.certsDir, registry), { recursive: true });
+    await writeFile(join(this.certsDir, registry, 'hosts.toml'), toml);
+  }
+
+  /** Removes an image, as if the node had never had it. */
+  async forget(reference: string): Promise<void> {
+    using cri = new Cri(join(this.#directory, 'containerd.sock'));
+    await cri.remove(reference);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -105,7 +138,7 @@ export class KubeNode implements AsyncDisposable {
     });
   }
 
-  async #startKubelet(kube: KubeApi, address: string, logs: string): Promise<void> {
+  async #startKubelet(kube: KubeApi, address: string, logs: string, nameServer?: string): Promise<void> {
     const { name } = this;
     const pair = await kube.pki.issue(name, `/O=system:nodes/CN=system:node:${name}`, `DNS:${name},IP:${address}`);
     const [kubeconfig, file] = [join(this.#directory, 'kubeconfig'), join(this.#directory, 'kubelet.yaml')];
@@ -117,10 +150,10 @@ export class KubeNode implements AsyncDisposable {
     ] as const) {
       await copyFile(from, join(this.#directory, to));
     }
-    const cgroup = cgroupOf(name);
+    const [cgroup, podLogs] = [cgroupOf(name), join(logs, `${name}-pods`)];
     await makeCgroups(cgroup);
     // kubelet reads YAML, and JSON is YAML.
-    await writeFile(file, JSON.stringify(kubeletConfiguration(this.#directory, cgroup)));
+    await writeFile(file, JSON.stringify(kubeletConfiguration(this.#directory, cgroup, podLogs, nameServer)));
     const flags = [`--root-dir=${join(this.#directory, 'kubelet')}`, `--hostname-override=${name}`];
     const argv = [kubeToolPath('kubelet'), `--config=${file}`, `--kubeconfig=${kubeconfig}`, ...flags];
     const daemon = await this.#start('kubelet', [...argv, `--node-ip=${address}`], logs);
@@ -165,6 +198,7 @@ config_path = "${directory}/certs.d"
 restrict_oom_score_adj = true # not every machine lets root raise its priority
 [plugins."io.containerd.cri.v1.runtime".cni]
 conf_dir = "${directory}/cni"
+bin_dirs = ["${cniPlugins}"]
 [plugins."io.containerd.cri.v1.runtime".containerd]
 default_runtime_name = "runc"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
@@ -175,8 +209,16 @@ SystemdCgroup = false
 `;
 }
 
+/** A bridge on the node, and an address on it for each pod: https://www.cni.dev/docs/spec/#configuration-format */
+function podNetwork({ subnet }: PodNetwork): string {
+  const ranges = [[{ subnet }]];
+  const ipam = { type: 'host-local', dataDir: '/var/lib/cni', ranges, routes: [{ dst: '0.0.0.0/0' }] };
+  const bridge = { type: 'bridge', bridge: 'pods', isGateway: true, ipMasq: false, hairpinMode: true, ipam };
+  return JSON.stringify({ cniVersion: '1.0.0', name: 'lab', plugins: [bridge] });
+}
+
 /** https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/ */
-function kubeletConfiguration(directory: string, cgroup: string): object {
+function kubeletConfiguration(directory: string, cgroup: string, podLogs: string, nameServer?: string): object {
   const never = [
     'memory.available',
     'nodefs.available',
@@ -188,7 +230,7 @@ function kubeletConfiguration(directory: string, cgroup: string): object {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     containerRuntimeEndpoint: `unix://${directory}/containerd.sock`,
-    podLogsDir: join(directory, 'pod-logs'),
+    podLogsDir: podLogs,
     tlsCertFile: join(directory, 'kubelet.crt'),
     tlsPrivateKeyFile: join(directory, 'kubelet.key'),
     authentication: { anonymous: { enabled: false }, x509: { clientCAFile: join(directory, 'ca.crt') } },
@@ -204,6 +246,7 @@ function kubeletConfiguration(directory: string, cgroup: string): object {
     imageGCHighThresholdPercent: 100,
     imageGCLowThresholdPercent: 99,
     resolvConf: '',
+    ...(nameServer !== undefined && { clusterDNS: [nameServer], clusterDomain: 'cluster.local' }),
   };
 }
 

@@ -16,6 +16,16 @@ const tools = {
     package: 'k8s.io/kubernetes/cmd/kube-apiserver',
     version: KUBERNETES,
   },
+  'kube-controller-manager': {
+    module: 'k8s.io/kubernetes',
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+    version: KUBERNETES,
+  },
+  'kube-scheduler': {
+    module: 'k8s.io/kubernetes',
+    package: 'k8s.io/kubernetes/cmd/kube-scheduler',
+    version: KUBERNETES,
+  },
   kubelet: { module: 'k8s.io/kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', version: KUBERNETES },
 } as const;
 

@@ -75,11 +75,10 @@ export interface Lab extends AsyncDisposable {
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
   await using stack = new AsyncDisposableStack();
   const { registries = [], isOriginEmpty = false, htpasswd, tierEnv = {}, agentEnv = {} } = options;
-  const content = isOriginEmpty ? {} : { storage: async () => await ensureImages() };
-  const site = stack.use(
-    await Site.start({ name: 'lab', registries, ...content, ...(htpasswd !== undefined && { htpasswd }) }),
-  );
-  const { network, originNode, origin, directory, logs } = site;
+  const content = isOriginEmpty ? {} : { storage: await ensureImages() };
+  const site = stack.use(await Site.start('lab'));
+  const { network, directory, logs } = site;
+  const { namespace: originNode, registry: origin } = await site.origin({ registries, ...content, htpasswd });
   const node = await network.attach('node');
   const startOurTier = async (logName: string): Promise<Program> =>
     await site.tier({ namespace: network.hub, name: 'tier', logName, env: tierEnv });
@@ -133,9 +132,11 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
 /** The end of every log of a lab, for a failed test. */
 export async function logTails(logs: string): Promise<string> {
   const parts = [];
-  for (const file of await readdir(logs)) {
-    const text = await readFile(join(logs, file), 'utf8');
-    parts.push(`--- ${join(logs, file)}\n${lastLines(text, 25)}\n`);
+  for (const entry of await readdir(logs, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
+    const text = await readFile(file, 'utf8');
+    parts.push(`--- ${file}\n${lastLines(text, 25)}\n`);
   }
   return parts.join('');
 }

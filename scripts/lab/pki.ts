@@ -57,6 +57,7 @@ export class Pki {
   /** A key alone, and its public half: what service account tokens are signed with. */
   async signingKey(name: string): Promise<{ keyFile: string; publicFile: string }> {
     const [keyFile, publicFile] = [join(this.#directory, `${name}.key`), join(this.#directory, `${name}.pub`)];
+    if (await exists(keyFile)) return { keyFile, publicFile };
     await run([...EC_KEY, '-out', keyFile]);
     await run(['openssl', 'ec', '-in', keyFile, '-pubout', '-out', publicFile]);
     return { keyFile, publicFile };

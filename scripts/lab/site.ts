@@ -13,18 +13,19 @@ export const REGISTRY = 'registry.lab';
 /** Where the leases of a site's replicas are. */
 const NAMESPACE = 'circ-system';
 
-export interface SiteOptions {
-  /** Begins the name of the directory of its logs. */
-  readonly name: string;
-  /**
-   * Where the origin's content lies; may be made in the directory that it is given. Without it the origin has nothing at
-   * first, and may be pushed to.
-   */
-  readonly storage?: (directory: string) => Promise<string>;
-  /** Names of the origin for clients, besides {@link REGISTRY}. For circ each is a registry of its own. */
+export interface OriginOptions {
+  /** Where its content lies. Without it the origin has nothing at first, and may be pushed to. */
+  readonly storage?: string;
+  /** Its names for clients, besides {@link REGISTRY}. For circ each is a registry of its own. */
   readonly registries?: readonly string[];
   /** See `RegistryOptions`. */
-  readonly htpasswd?: string;
+  readonly htpasswd?: string | undefined;
+}
+
+/** A registry, alone on its machine. */
+export interface OriginOnSite {
+  readonly namespace: Namespace;
+  readonly registry: Registry;
 }
 
 export interface ProgramOnSite {
@@ -35,54 +36,53 @@ export interface ProgramOnSite {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What every lab has: a network without a way out, an origin on it, and the programs of circ that know it. */
+/** What every lab has: a network without a way out, directories, and the programs of circ there. */
 export class Site implements AsyncDisposable {
   readonly network: Network;
-  readonly originNode: Namespace;
-  readonly origin: Registry;
   /** For the lab's own files; removed with it. */
   readonly directory: string;
   /** Kept until the next run. */
   readonly logs: string;
-  /** The file that tells circ where the origin is. */
+  /** The file that tells circ where registries are. Who starts them writes it. */
   readonly origins: string;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(
-    parts: Pick<Site, 'network' | 'originNode' | 'origin' | 'directory' | 'logs' | 'origins'>,
-    stack: AsyncDisposableStack,
-  ) {
+  private constructor(parts: Pick<Site, 'network' | 'directory' | 'logs'>, stack: AsyncDisposableStack) {
     this.network = parts.network;
-    this.originNode = parts.originNode;
-    this.origin = parts.origin;
     this.directory = parts.directory;
     this.logs = parts.logs;
-    this.origins = parts.origins;
+    this.origins = join(parts.directory, 'origins.yaml');
     this.#stack = stack;
   }
 
-  static async start({ name, storage, registries = [], htpasswd }: SiteOptions): Promise<Site> {
+  /** @param name begins the name of the directory of its logs */
+  static async start(name: string): Promise<Site> {
     await mkdir(logsDir, { recursive: true });
     const logs = await mkdtemp(join(logsDir, `${name}-`));
     await using stack = new AsyncDisposableStack();
     const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
     stack.defer(async () => await rm(directory, { recursive: true }));
     const network = stack.use(await Network.create());
-    const originNode = await network.attach('origin');
-    const origin = stack.use(
+    return new Site({ network, directory, logs }, stack.move());
+  }
+
+  /** Starts a registry that is open to everybody and ends with the site, and tells circ of it. */
+  async origin({ storage, registries = [], htpasswd }: OriginOptions): Promise<OriginOnSite> {
+    const { directory } = this;
+    const namespace = await this.network.attach('origin');
+    const registry = this.use(
       await startRegistry({
-        namespace: originNode,
-        storage: storage ? await storage(directory) : join(directory, 'storage'),
+        namespace,
+        storage: storage ?? join(directory, 'storage'),
         directory,
-        logFile: join(logs, 'origin.log'),
+        logFile: this.logFile('origin'),
         readOnly: storage !== undefined,
         ...(htpasswd !== undefined && { htpasswd }),
       }),
     );
-    const origins = join(directory, 'origins.yaml');
-    const entries = [REGISTRY, ...registries].map((each) => `  ${each}:\n    endpoint: http://${origin.address}\n`);
-    await writeFile(origins, `registries:\n${entries.join('')}`);
-    return new Site({ network, originNode, origin, directory, logs, origins }, stack.move());
+    const entries = [REGISTRY, ...registries].map((name) => `  ${name}:\n    endpoint: http://${registry.address}\n`);
+    await writeFile(this.origins, `registries:\n${entries.join('')}`);
+    return { namespace, registry };
   }
 
   /** Ends `part` with the site, before what was started earlier. */

@@ -98,7 +98,8 @@ export class PublicPlaces {
     const key = placeKey(place);
     if (this.#records.read && !this.#looked.has(key)) {
       const look = this.#looks.run(key, () => this.#look(key));
-      await unlessAborted(look, AbortSignal.timeout(LOOK_MS)).catch(() => undefined); // what is known has to do
+      // What is known has to do when that takes long, for the next ones at once.
+      await unlessAborted(look, AbortSignal.timeout(LOOK_MS)).catch(() => this.#looked.set(key, true));
     }
     const record = this.#places.get(key);
     return record !== undefined && isRecent(record);

@@ -74,7 +74,7 @@ export class S3Store implements ContentStore, Spools, AsyncDisposable {
     const { spool, failed } = options;
     this.#fills = new SpoolFills({
       spool,
-      read: (digest, sizeBytes, signal) => this.#remote(digest, sizeBytes, { start: 0, end: sizeBytes }, signal),
+      read: (digest, sizeBytes, range, signal) => this.#remote(digest, sizeBytes, range, signal),
       corrupt: async (digest) => await this.delete(digest),
       failed,
     });

@@ -1,15 +1,17 @@
 import { X509Certificate, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type KubeObject,
   NAMESPACE,
+  RENDERED,
   type Values,
   chartObjects,
   collectionOf,
   installChart,
+  objectsIn,
 } from '../../scripts/lab/chart.ts';
 import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
@@ -99,6 +101,12 @@ describe('a real Kubernetes API, without any kinds of other projects', () => {
     expect(objects.length).toBeGreaterThan(8);
   });
 
+  test.each(Object.keys(RENDERED))('takes the plain %s', async (name) => {
+    const objects = objectsIn(await readFile(`manifests/${name}`, 'utf8'));
+    await judge(objects.filter(({ kind }) => kind !== 'Namespace'));
+    expect(objects.length).toBeGreaterThan(1);
+  });
+
   test('takes it with cert-manager and Prometheus once their kinds are there, and not before', async () => {
     const objects = await chartObjects(VALUE_SETS['cert-manager, Prometheus and Grafana'] ?? {});
     await expect(judge(objects)).rejects.toThrow(/404/);
@@ -145,6 +153,28 @@ describe('installed by helm', () => {
     const pem = Buffer.from((await secret(`${TIER}-tls`))['tls.crt'] ?? '', 'base64');
     const certificate = new X509Certificate(pem);
     for (const host of [`${TIER}.${NAMESPACE}.svc`, 'push.example']) expect(certificate.checkHost(host)).toBe(host);
+  });
+
+  test.each([
+    ['view', 'get', true],
+    ['view', 'post', false],
+    ['admin', 'post', true],
+  ])('who is bound to the role %s may, or may not, %s at the admin service: %s', async (role, verb, allowed) => {
+    await install(S3);
+    const [rbac, user] = ['rbac.authorization.k8s.io', `person-${randomUUID()}`];
+    await kube.create(`/apis/${rbac}/v1/clusterrolebindings`, {
+      metadata: { name: user },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: `circ-${NAMESPACE}-${role}` },
+      subjects: [{ apiGroup: rbac, kind: 'User', name: user }],
+    });
+    const mayThey = async (what: string): Promise<boolean> => {
+      const spec = { user, nonResourceAttributes: { path: '/circ.v1.Admin/Evict', verb: what } };
+      const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
+      return (await kube.create<{ status: { allowed: boolean } }>(path, { spec })).status.allowed;
+    };
+    // A binding is known to the authorizer a moment after it was written.
+    await expect.poll(async () => await mayThey('get'), { timeout: 20_000 }).toBe(true);
+    expect(await mayThey(verb)).toBe(allowed);
   });
 
   describe('the shared tier’s account', () => {

@@ -21,6 +21,8 @@ const ALL_RIGHT: Outcome = {
 };
 /** What is away stays away this long. */
 const AWAY_MS = 20_000;
+/** What Kubernetes gives a pod to end. */
+const GRACE_MS = 30_000;
 /** To the origin, in Mbit/s: an image takes some eight seconds, or more than twenty. */
 const LINK = 1;
 const THIN_LINK = 0.4;
@@ -40,7 +42,7 @@ afterAll(async () => {
 
 test('a replica that fetches is killed (-9)', async () => {
   const outcome = await during(LINK, async () => {
-    await tier.end(await holderAt(moment()), 'SIGKILL');
+    await (await holderAt(moment())).daemon.stop('SIGKILL');
   });
   expect(outcome).toEqual(ALL_RIGHT);
 });
@@ -48,7 +50,7 @@ test('a replica that fetches is killed (-9)', async () => {
 test('a replica that fetches is told to stop', async () => {
   let exit: Exit | undefined;
   const outcome = await during(LINK, async () => {
-    exit = await tier.end(await holderAt(moment()), 'SIGTERM');
+    exit = await (await holderAt(moment())).daemon.stop('SIGTERM', GRACE_MS);
   });
   expect(outcome).toEqual(ALL_RIGHT);
   expect(exit).toEqual({ code: 0, signal: null });
@@ -110,7 +112,8 @@ interface Outcome {
 
 /** Lets the herd pull over a link to the origin of so many Mbit/s, and something happen meanwhile. */
 async function during(megabits: number, event: () => Promise<void>): Promise<Outcome> {
-  const { network, originNode } = lab.site;
+  const { network } = lab.site;
+  const { namespace: originNode } = lab.origin;
   await network.limitUplink(originNode, megabits);
   const before = await tier.duplicates();
   const { result, bytesFromOrigin } = await lab.costsOf(async () => {
@@ -146,7 +149,7 @@ async function leasesLeft(): Promise<string[]> {
 /** Another life of the first replica, with other settings. */
 async function restartOne(env: Record<string, string>): Promise<void> {
   const [first] = tier.replicas;
-  if (first) await tier.end(first, 'SIGTERM');
+  await first?.daemon.stop();
   await tier.start(env);
 }
 
@@ -161,7 +164,7 @@ function moment(): number {
 async function holderAt(part: number): Promise<Program> {
   const received = 'circ_origin_bytes_total';
   const wanted = (await tier.sum(received)) + part * lab.imageBytes;
-  const { daemon: origin } = lab.site.origin;
+  const { daemon: origin } = lab.origin.registry;
   await origin.until('half done', async () => (await tier.sum(received)) >= wanted, 60_000);
   let holder: Program | undefined;
   await origin.until('holding', async () => {

@@ -45,7 +45,7 @@ test('all replicas end, and new ones with empty spools come: nothing is fetched 
   const image = lab.freshImage();
   expect((await (await lab.herd(image, 1)).ended).failures).toEqual([]);
   await expect.poll(() => tier.sum('circ_fetches_in_flight'), { timeout: 20_000 }).toBe(0);
-  await Promise.all(tier.replicas.map((replica) => tier.end(replica, 'SIGTERM')));
+  await Promise.all(tier.replicas.map((replica) => replica.daemon.stop()));
   await tier.start();
   const { result, bytesFromOrigin, calls } = await lab.costsOf(async () => await (await lab.herd(image)).ended);
   expect(result).toMatchObject({ failures: [], bytes: NODES * lab.imageBytes });

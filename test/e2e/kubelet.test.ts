@@ -1,17 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFailed, test } from 'vitest';
-import { type Program, startAgent, startTier } from '../../scripts/lab/circ.ts';
+import type { Program } from '../../scripts/lab/circ.ts';
 import { hostsToml } from '../../scripts/lab/containerd.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
-import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { KubeNode } from '../../scripts/lab/kube-node.ts';
 import { AGENT_URL, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
-import { Network } from '../../scripts/lab/network.ts';
-import { logsDir } from '../../scripts/lab/paths.ts';
 import { type Auth, auths, PrivateRegistries, PULLER } from '../../scripts/lab/private-registries.ts';
 import { sandboxImage } from '../../scripts/lab/sandbox-image.ts';
+import { Site } from '../../scripts/lab/site.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -34,15 +31,12 @@ interface Cluster extends AsyncDisposable {
 /** A Kubernetes API, a node with kubelet and agent, a shared tier, and an origin that asks who somebody is. */
 async function startCluster(auth: Auth): Promise<Cluster> {
   const storage = await ensureImages();
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'kubelet-'));
+  await using stack = new AsyncDisposableStack();
+  const site = stack.use(await Site.start('kubelet'));
+  const { network, directory, logs } = site;
   onTestFailed(async () => {
     process.stderr.write(await logTails(logs));
   });
-  await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-  const network = stack.use(await Network.create());
   const registries = stack.use(await PrivateRegistries.start({ network, storage, directory, logs }));
   const namespace = await network.attach('node');
   const { address } = registries.of('Basic');
@@ -55,12 +49,10 @@ async function startCluster(auth: Auth): Promise<Cluster> {
   await outside.run([toolPath('crane'), 'export', `${address}/${images.debian}`, files], { env });
   const sandbox = await sandboxImage(files, directory);
 
-  const origins = join(directory, 'origins.yaml');
-  await registries.writeOrigins(origins, { [REGISTRY]: auth });
-  const program = (name: string) => ({ directory: join(directory, name), logFile: join(logs, `${name}.log`), origins });
-  stack.use(await startTier({ ...program('tier'), namespace: network.hub }));
-  const agent = stack.use(await startAgent(network.hub, { ...program('agent'), namespace }));
-  const kube = stack.use(await KubeApi.start({ namespace: network.hub, directory: join(directory, 'kube'), logs }));
+  await registries.writeOrigins(site.origins, { [REGISTRY]: auth });
+  stack.use(await site.tier({ namespace: network.hub, name: 'tier' }));
+  const agent = stack.use(await site.agent(network.hub, { namespace, name: 'agent' }));
+  const kube = await site.kubernetes();
   const node = stack.use(await KubeNode.start({ namespace, kube, directory: join(directory, 'node'), logs, sandbox }));
   await node.configureHosts(hostsToml(AGENT_URL));
   await kube.create('/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });

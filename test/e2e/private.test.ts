@@ -1,16 +1,13 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test as base, describe, expect, onTestFailed } from 'vitest';
-import { type Program, startAgent, startTier } from '../../scripts/lab/circ.ts';
+import type { Program } from '../../scripts/lab/circ.ts';
 import { type ContainerdVersion, containerdVersions } from '../../scripts/lab/containerd-version.ts';
 import { Containerd, hostsToml } from '../../scripts/lab/containerd.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
 import { AGENT_URL, logTails } from '../../scripts/lab/lab.ts';
-import { Network } from '../../scripts/lab/network.ts';
-import { logsDir } from '../../scripts/lab/paths.ts';
 import { type Auth, auths, PrivateRegistries, PULLER } from '../../scripts/lab/private-registries.ts';
 import type { RequestRecord } from '../../scripts/lab/registry.ts';
+import { Site } from '../../scripts/lab/site.ts';
 
 interface Cell {
   readonly version: ContainerdVersion;
@@ -42,19 +39,17 @@ interface House {
 // oxlint-disable-next-line no-empty-pattern -- vitest wants to read there which fixtures are needed
 const test = base.extend('house', { scope: 'file' }, async ({}, { onCleanup }): Promise<House> => {
   const storage = await ensureImages();
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'private-'));
   await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-  const network = stack.use(await Network.create());
+  const site = stack.use(await Site.start('private'));
+  const { network, directory, logs } = site;
   const registries = stack.use(await PrivateRegistries.start({ network, storage, directory, logs }));
-  const origins = join(directory, 'origins.yaml');
-  await registries.writeOrigins(origins, Object.fromEntries(everyName.map(({ registry, auth }) => [registry, auth])));
+  await registries.writeOrigins(
+    site.origins,
+    Object.fromEntries(everyName.map(({ registry, auth }) => [registry, auth])),
+  );
   const node = await network.attach('node');
-  const program = (name: string) => ({ directory: join(directory, name), logFile: join(logs, `${name}.log`), origins });
-  stack.use(await startTier({ ...program('tier'), namespace: network.hub }));
-  const agent = stack.use(await startAgent(network.hub, { ...program('agent'), namespace: node }));
+  stack.use(await site.tier({ namespace: network.hub, name: 'tier' }));
+  const agent = stack.use(await site.agent(network.hub, { namespace: node, name: 'agent' }));
   const containerds = new Map<ContainerdVersion, Containerd>();
   for (const version of containerdVersions) {
     const name = `containerd-${version}`;

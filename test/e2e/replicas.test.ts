@@ -54,11 +54,12 @@ interface ReplicasLab extends AsyncDisposable {
 /** Two replicas with a Kubernetes API, and an origin behind a thin link. Each has a disk, but they pass for one store. */
 async function startReplicas(): Promise<ReplicasLab> {
   await using stack = new AsyncDisposableStack();
-  const site = stack.use(await Site.start({ name: 'replicas', storage: async () => await ensureImages() }));
+  const site = stack.use(await Site.start('replicas'));
   onTestFailed(async () => {
     process.stderr.write(await logTails(site.logs));
   });
-  const { network, originNode, origin } = site;
+  const { network } = site;
+  const { namespace: originNode, registry: origin } = await site.origin({ storage: await ensureImages() });
   const nodes = [await network.attach('tier-0'), await network.attach('tier-1')] as const;
   const leases = await site.leases();
   const start = async (namespace: Namespace): Promise<Program> => {

@@ -3,13 +3,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VersityGateway } from '../../scripts/lab/versitygw.ts';
+import { BufferPool } from '../../content/buffer-pool.ts';
+import { Bucket } from '../../shared-tier/store/bucket.ts';
 import { Collector } from '../../shared-tier/store/collector.ts';
 import { ENTRY_LIFE_MS } from '../../shared-tier/store/catalog.ts';
+import { keys } from '../../shared-tier/store/keys.ts';
 import { openUploads } from '../../shared-tier/store/multipart.ts';
+import { S3PublicRecords } from '../../shared-tier/store/s3-public-records.ts';
 import { Upload } from '../../shared-tier/store/upload.ts';
 import { Slots } from '../../shared-tier/slots.ts';
 import { MIB, read, sample } from '../content/fixtures.ts';
 import { contentStoreContract } from '../contracts/content-store.ts';
+import { publicRecordsContract } from '../contracts/public-records.ts';
 import { recordsContract } from '../contracts/records.ts';
 import { type ReplicaOptions, replicaOn } from '../shared-tier/store/fixtures.ts';
 import { generatedBlob } from '../support/blobs.ts';
@@ -54,7 +59,38 @@ recordsContract('a bucket of versitygw', async () => {
   };
 });
 
+publicRecordsContract('a bucket of versitygw', async () => {
+  const bucket = new Bucket(gateway.config(`${randomUUID()}/`));
+  const failures: unknown[] = [];
+  const reopen = async () => new S3PublicRecords(bucket, (error) => failures.push(error));
+  return {
+    records: await reopen(),
+    reopen,
+    count: async () => (await Array.fromAsync(bucket.list(keys.publicPlaces))).length,
+    failures,
+    [Symbol.asyncDispose]: async () => bucket[Symbol.dispose](),
+  };
+});
+
 describe('versitygw', () => {
+  test('gives ranges to a socket of ours, by URLs that we sign', async () => {
+    await using it = await replica();
+    const { bytes } = sample(3 * MIB, 9);
+    await it.bucket.put('object', bytes);
+    const { signal } = new AbortController();
+    using stream = await it.bucket.stream(
+      'object',
+      { start: 9, end: bytes.length },
+      { pool: new BufferPool(), signal },
+    );
+    const pieces: Buffer[] = [];
+    for await (const chunk of stream) {
+      pieces.push(Buffer.from(chunk.bytes));
+      chunk.release();
+    }
+    expect([stream.wholeBytes, Buffer.concat(pieces).equals(bytes.subarray(9))]).toEqual([bytes.length, true]);
+  });
+
   test('takes content in parts while it arrives, and gives it to another replica', async () => {
     const config = gateway.config(`${randomUUID()}/`);
     await using one = await replicaOn(config, PART);

@@ -5,7 +5,7 @@ import { generatedBlob } from '../support/blobs.ts';
 import { type Secret, basic } from '../support/containerd-auth.ts';
 import { type PulledPrivately, accept, pullInPhases } from '../support/containerd-pull.ts';
 import { takeClock } from '../support/house-clock.ts';
-import { urlOf } from '../support/house-client.ts';
+import { download, urlOf } from '../support/house-client.ts';
 import { type House, type HouseOptions, REGISTRY, startHouse } from '../support/house.ts';
 import { ask } from '../support/origin-client.ts';
 
@@ -170,6 +170,24 @@ describe('a right that has ended', () => {
       );
       expect((await ask(url, { headers })).status).toBe(404);
     }
+  });
+
+  test('does not cut the body that is on its way, and begins no other', async () => {
+    using clock = takeClock();
+    await using house = await privateHouse();
+    const { digest, sizeBytes } = await house.origin.addBlob(APP, generatedBlob(32 * MIB, 9));
+    const headers = { accept, authorization: `Bearer ${house.origin.tokens.issue([APP])}` };
+    const url = house.url('blobs', APP, digest);
+    expect(await download(url, { headers })).toMatchObject({ isWhole: true, digest });
+    const begun = Promise.withResolvers<undefined>();
+    const ended = Promise.withResolvers<undefined>();
+    const slow = download(url, { headers, onPiece: () => begun.resolve(undefined), until: ended.promise });
+    await begun.promise;
+    house.origin.tokens.revokeAll();
+    await clock.forward(60_001);
+    expect((await ask(url, { headers })).status).toBe(401);
+    ended.resolve(undefined);
+    expect(await slow).toMatchObject({ status: 200, isWhole: true, bytes: sizeBytes, digest });
   });
 
   test('is noticed at once with a TTL of 0', async () => {

@@ -67,7 +67,7 @@ describe('an address of an upload', () => {
     const patched = locationOf(await pusher.patch(await pusher.begin(), bytes), 202);
     expect((await pusher.put(patched, digest)).status).toBe(201);
     expect(await house.stored('tier')).toEqual([digest]);
-  });
+  }, 90_000);
 
   test('of which more have bytes than are remembered keeps the latest ones, and refuses none', async () => {
     await using house = await startHouse();
@@ -81,7 +81,7 @@ describe('an address of an upload', () => {
     expect(await house.ingests()).toBeLessThanOrEqual(256);
     expect((await pusher.put(first, digest)).status).toBe(201);
     expect(await house.stored('tier')).not.toContain(digest);
-  });
+  }, 60_000);
 });
 
 describe('a part', () => {

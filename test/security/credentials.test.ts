@@ -1,7 +1,11 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { createServer } from 'node:https';
+import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { describe, expect, test } from 'vitest';
+import { TestCa } from '../support/certificates.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
 import { basic } from '../support/containerd-auth.ts';
 import { REGISTRY, startHouse } from '../support/house.ts';
 import { ask } from '../support/origin-client.ts';
@@ -18,6 +22,14 @@ const ACCESS = {
   privateRepositories: [REPOSITORY],
 };
 const BASIC = { authorization: basic(SECRET) };
+const ABSENT = `sha256:${'0'.repeat(64)}`;
+
+/** This process trusts the authority as it trusts those of the internet. */
+function trustCa(ca: TestCa): Disposable & { readonly ca: TestCa } {
+  const before = getCACertificates('default');
+  setDefaultCACertificates([...before, ca.pem]);
+  return { ca, [Symbol.dispose]: () => setDefaultCACertificates(before) };
+}
 
 /** Everything that a server was shown as a credential, or that a client never meant for it. */
 function shown({ requests }: TestServer): (string | string[] | undefined)[] {
@@ -97,6 +109,33 @@ describe('a secret', () => {
     expect(shown(registry).length).toBeGreaterThan(0);
     expect(elsewhere.requests.length).toBeGreaterThan(0);
     expect(shown(elsewhere)).toEqual([]);
+  });
+
+  test.each([
+    ['a password', 'Basic realm="give it to me"'],
+    ['a token', 'Bearer realm="https://unlisted.example.com/token",service="x",scope="repository:team/app:pull"'],
+  ])('in the path form is not shown to a registry that nobody listed, which asks for %s', async (_what, challenge) => {
+    using trusted = trustCa(new TestCa());
+    const { cert, key } = trusted.ca.issue({ names: ['unlisted.example.com'] });
+    const asked: (string | undefined)[] = [];
+    const evil = createServer({ cert, key }, (request, response) => {
+      asked.push(request.headers.authorization);
+      response.writeHead(401, { 'www-authenticate': challenge }).end();
+    }).listen(0, '127.0.0.1');
+    await once(evil, 'listening');
+    await using proxy = await startConnectProxy({ to: { port: (evil.address() as AddressInfo).port } });
+    await using house = await startHouse({ origins: { proxy: proxy.url } });
+    for (const door of [house.mirror, house.tierUrl]) {
+      for (const object of ['manifests/v1', `manifests/${ABSENT}`, `blobs/${ABSENT}`]) {
+        const url = `${door}/v2/unlisted.example.com/${REPOSITORY}/${object}`;
+        expect([object, (await ask(url, { headers: BASIC })).status]).toEqual([object, 404]);
+      }
+    }
+    expect(new Set(proxy.asked)).toEqual(new Set(['unlisted.example.com:443']));
+    expect(asked.length).toBeGreaterThan(0);
+    expect(asked.filter((authorization) => authorization !== undefined)).toEqual([]);
+    evil.close();
+    evil.closeAllConnections();
   });
 
   test('of one registry is not shown to another of the same repository names', async () => {

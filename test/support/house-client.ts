@@ -28,6 +28,8 @@ export interface DownloadOptions {
   readonly enough?: number;
   /** Waits so long after each piece. */
   readonly pauseMs?: number;
+  /** Reads on after the first piece when this has settled. */
+  readonly until?: Promise<unknown>;
 }
 
 /** GET over a connection of its own; never throws for what the server does. */
@@ -53,6 +55,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
       hash.update(part);
       options.onPiece?.(part);
       if (result.bytes >= enough) break;
+      await options.until;
       if (pauseMs > 0) await sleep(pauseMs);
     }
     result.isWhole = incoming.complete;

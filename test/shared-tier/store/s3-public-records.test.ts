@@ -65,6 +65,17 @@ describe('public repositories that several replicas know', () => {
     expect([await places.has(here), places.tag(here, 'v1')]).toEqual([true, one]);
   });
 
+  test('keep the first one who asks waiting for a second, and the others not, while the bucket says nothing', async () => {
+    await using it = await bucket();
+    const places = await it.place();
+    it.server.moods.push({ silent: true });
+    const startedAt = performance.now();
+    expect(await places.has(here)).toBe(false);
+    const firstMs = performance.now() - startedAt;
+    for (let asked = 0; asked < 10; asked += 1) await places.has(here);
+    expect([firstMs > 900, performance.now() - startedAt - firstMs < 900]).toEqual([true, true]);
+  });
+
   test('do not cost a write when another replica has written the same a short while ago', async () => {
     await using it = await bucket();
     const [first, second] = [await it.place(), await it.place()];

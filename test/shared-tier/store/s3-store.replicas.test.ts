@@ -72,6 +72,29 @@ describe('replicas on one bucket', () => {
     expect(it.server.count({ method: 'GET', key: BLOBS })).toBe(before + 1);
   });
 
+  test('copy large content in parts, several at once, each of them once', async () => {
+    const large = sample(66 * MIB, 3);
+    await using it = await s3Store({ spoolBytes: 512 * MIB });
+    const other = await it.another();
+    await it.store.put(large.digest, large.bytes);
+    const pull = async (): Promise<boolean> => {
+      await using content = await other.store.open(large.digest);
+      return (await read(content)).equals(large.bytes);
+    };
+    expect(await pull()).toBe(true);
+    const before = it.server.requests.length;
+    // Nobody is answered before four have asked.
+    it.server.moods.push({ method: 'GET', key: BLOBS, slowMs: 1_000, times: 4 });
+    const pulled = pull();
+    await vi.waitFor(() => expect(it.server.requests.length - before).toBeGreaterThanOrEqual(4), SOON);
+    expect(it.server.requests.slice(before).every(({ status }) => status === 0)).toBe(true);
+    expect(await pulled).toBe(true);
+    await vi.waitFor(async () => expect(await other.spool.stat(large.digest)).toBeDefined(), SOON);
+    const ranges = it.server.requests.slice(before).map(({ headers }) => /bytes=(\d+)-(\d+)/.exec(headers.range ?? ''));
+    const bytes = ranges.reduce((sum, part) => sum + Number(part?.[2]) - Number(part?.[1]) + 1, 0);
+    expect([bytes, it.failures]).toEqual([large.bytes.length, []]);
+  });
+
   test('find out while they copy that the bucket gives other bytes, and give nobody the last one', async () => {
     await using it = await s3Store();
     const other = await it.another();
