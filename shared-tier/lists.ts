@@ -52,6 +52,8 @@ async function ask(
   const asked = `${path}${query.size > 0 ? `?${query.toString()}` : ''}`;
   const accept = [isTags ? 'application/json' : OCI_INDEX];
   const { mediaType, content, link, filters } = await registry.getList(repository, asked, { accept, ...options });
+  // A login page or a captive portal answers 200 as well. Where referrers are not known it may be what is there instead.
+  if (isTags && mediaType === 'text/html') throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
   if (!isTags && mediaType !== OCI_INDEX) throw new OciError('NAME_UNKNOWN', 'no list of referrers');
   return { content, next: nextOf(link, repository, path), filters };
 }
