@@ -33,6 +33,13 @@ export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
   readonly isRepeated: boolean;
 }
 
+/** What came of a change and its redirects. */
+interface Followed {
+  readonly response: OriginResponse;
+  /** The registry itself has answered, not a host that it redirected to. */
+  readonly isRegistry: boolean;
+}
+
 /** How long a registry may take to make one object of what it was sent: those above an object store copy it first. */
 const ANSWER_MS = 300_000;
 const PATIENCE_MS = 20_000;
@@ -92,14 +99,14 @@ export class PushHttp {
       const signature = this.#isRegistry(url) ? await this.#signer.prepared(unsigned) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
       const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
+      const answer = { response, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {
         await discard(response);
         const bare = signature.token ? this.#signer.forget(unsigned, signature.token) : signature;
         const better = await this.#signer.next(unsigned, bare, challengeLines(response));
         if (better) throw new RetryLater('broken', new Error('the origin answered 401'));
-        return await this.#judge(question, response, signature);
       }
-      return await this.#judge(question, response, signature);
+      return await this.#judge(question, answer, signature);
     } catch (error) {
       throw this.#laterOf(error, signal);
     }
@@ -120,34 +127,39 @@ export class PushHttp {
       return await this.#judge(question, await this.#follow(question, undefined), undefined);
     }
     let signature = this.#signer.first(unsigned);
-    let response = await this.#follow(question, signature);
-    if (signature.token && [400, 401, 403].includes(response.statusCode)) {
+    let answer = await this.#follow(question, signature);
+    if (signature.token && answer.isRegistry && [400, 401, 403].includes(answer.response.statusCode)) {
       const { token } = signature;
-      await discard(response);
+      await discard(answer.response);
       signature = this.#signer.forget(unsigned, token);
-      response = await this.#follow(question, signature);
+      answer = await this.#follow(question, signature);
     }
-    if (response.statusCode === 401) {
-      const next = await this.#signer.next(unsigned, signature, challengeLines(response));
+    if (answer.isRegistry && answer.response.statusCode === 401) {
+      const next = await this.#signer.next(unsigned, signature, challengeLines(answer.response));
       if (next) {
-        await discard(response);
+        await discard(answer.response);
         signature = next;
-        response = await this.#follow(question, signature);
+        answer = await this.#follow(question, signature);
       }
     }
-    return await this.#judge(question, response, signature);
+    return await this.#judge(question, answer, signature);
   }
 
-  async #follow(question: PushQuestion, signature: Signature | undefined): Promise<OriginResponse> {
+  /** Goes where it is redirected; once that is elsewhere, the credentials are left behind, also on the way back. */
+  async #follow(question: PushQuestion, signature: Signature | undefined): Promise<Followed> {
     let { url } = question;
+    let isRegistry = this.#isRegistry(url);
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      const response = await this.#send(question, url, this.#isRegistry(url) ? signature : undefined, question.body);
+      const response = await this.#send(question, url, isRegistry ? signature : undefined, question.body);
       const { location } = response.headers;
       // The others would make a GET of it.
       const isMoved = response.statusCode === 307 || response.statusCode === 308;
-      if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) return response;
+      if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) {
+        return { response, isRegistry };
+      }
       await discard(response);
       url = new URL(location, url);
+      isRegistry &&= this.#isRegistry(url);
     }
     throw new OciError('UNAVAILABLE', 'the origin redirects too often');
   }
@@ -182,8 +194,8 @@ export class PushHttp {
   }
 
   async #judge(
-    { credential, repository, url }: Pick<PushQuestion, 'credential' | 'repository' | 'url'>,
-    response: OriginResponse,
+    { credential, repository }: Pick<PushQuestion, 'credential' | 'repository'>,
+    { response, isRegistry }: Followed,
     signature: Signature | undefined,
   ): Promise<OriginResponse> {
     const { statusCode } = response;
@@ -193,7 +205,7 @@ export class PushHttp {
       await discard(response);
       throw RetryLater.fromAnswer(response, 'the origin');
     }
-    if (statusCode === 401 && this.#isRegistry(url)) {
+    if (statusCode === 401 && isRegistry) {
       const isExchanged = signature?.authorization !== credential.authorization;
       const challenge = isExchanged ? this.#signer.challengeOf(repository) : challengeLines(response);
       if (challenge && isRelayable(origin, challenge)) {

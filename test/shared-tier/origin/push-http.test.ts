@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import { Authorization } from '../../../oci/authorization.ts';
+import { Callers } from '../../../shared-tier/access/caller.ts';
+import { MEDIA_TYPES } from '../../support/origin-content.ts';
+import { type Origin, startOrigin } from '../../support/origin.ts';
+import { APP, REGISTRY, clientsOf, failureOf, forever } from '../fixtures.ts';
+import { tag } from './questions.ts';
+
+const THEIRS = 'rivals/app';
+const alice = new Callers(Buffer.alloc(32, 1)).credential(Authorization.basic({ username: 'alice', password: 'a' }));
+const pusher = { credential: alice, repository: APP, signal: forever };
+
+/** A registry that opens two repositories to Alice, and another server that it sends her to. */
+async function redirecting(auth: 'basic' | 'bearer') {
+  const stack = new AsyncDisposableStack();
+  const users = { alice: { password: 'a', repositories: [APP, THEIRS] } };
+  const origin = stack.use(await startOrigin({ auth, users, privateRepositories: [APP, THEIRS] }));
+  const elsewhere = stack.use(await startOrigin());
+  for (const name of [APP, THEIRS]) origin.addManifest(name, 'v1', { schemaVersion: 2 }, MEDIA_TYPES.oci.manifest);
+  const tier = stack.use(clientsOf({ [REGISTRY]: origin }, { entry: { redirectHosts: [elsewhere.host] } }));
+  return {
+    origin,
+    elsewhere,
+    client: tier.client().pusher,
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  };
+}
+
+function shownTo({ requests }: Origin, path: string): (string | undefined)[] {
+  return requests.filter((each) => each.path.includes(path)).map(({ headers }) => headers.authorization);
+}
+
+describe.each(['basic', 'bearer'] as const)('a change that is redirected elsewhere (%s)', (auth) => {
+  test('goes there bare, and stays so when it is sent back: it could not be told where to', async () => {
+    await using it = await redirecting(auth);
+    it.origin.once({ redirectTo: it.elsewhere.url }, { kind: 'manifest', method: 'DELETE' });
+    it.elsewhere.mood = { redirectTo: { locate: () => `${it.origin.url}/v2/${THEIRS}/manifests/v1` } };
+
+    await failureOf(it.client.delete('manifests', tag, pusher));
+
+    expect(shownTo(it.elsewhere, APP)).toEqual([undefined]);
+    expect(shownTo(it.origin, THEIRS)).toEqual([undefined]);
+    expect(it.origin.tag(THEIRS, 'v1')).toBeDefined();
+  });
+
+  test('asks for no other credentials at the word of who is there', async () => {
+    await using it = await redirecting(auth);
+    const challenge = it.origin.challenge(THEIRS);
+    it.origin.once({ redirectTo: it.elsewhere.url }, { kind: 'manifest', method: 'DELETE' });
+    it.elsewhere.mood = { status: 401, headers: { 'www-authenticate': challenge } };
+
+    const error = await failureOf(it.client.delete('manifests', tag, pusher));
+
+    expect([error.code, error.status, error.challenge]).toEqual(['PUSH_REFUSED', 403, undefined]);
+    const scopes = it.origin.requests.flatMap(({ kind, query }) => (kind === 'token' ? query.getAll('scope') : []));
+    expect(scopes.filter((scope) => scope.includes(THEIRS))).toEqual([]);
+  });
+});
