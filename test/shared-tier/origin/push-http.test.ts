@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Authorization } from '../../../oci/authorization.ts';
+import { digestOf } from '../../../oci/digest.ts';
 import { Callers } from '../../../shared-tier/access/caller.ts';
 import { MEDIA_TYPES } from '../../support/origin-content.ts';
 import { type Origin, startOrigin } from '../../support/origin.ts';
@@ -7,8 +8,10 @@ import { APP, REGISTRY, clientsOf, failureOf, forever } from '../fixtures.ts';
 import { tag } from './questions.ts';
 
 const THEIRS = 'rivals/app';
+const digest = digestOf(Buffer.from('blob'));
 const alice = new Callers(Buffer.alloc(32, 1)).credential(Authorization.basic({ username: 'alice', password: 'a' }));
 const pusher = { credential: alice, repository: APP, signal: forever };
+const manifest = { content: Buffer.from('{}'), mediaType: MEDIA_TYPES.oci.manifest, tags: [] };
 
 /** A registry that opens two repositories to Alice, and another server that it sends her to. */
 async function redirecting(auth: 'basic' | 'bearer') {
@@ -54,5 +57,31 @@ describe.each(['basic', 'bearer'] as const)('a change that is redirected elsewhe
     expect([error.code, error.status, error.challenge]).toEqual(['PUSH_REFUSED', 403, undefined]);
     const scopes = it.origin.requests.flatMap(({ kind, query }) => (kind === 'token' ? query.getAll('scope') : []));
     expect(scopes.filter((scope) => scope.includes(THEIRS))).toEqual([]);
+  });
+});
+
+describe('an origin has taken what is pushed when it says 201, and not', () => {
+  test.each([
+    ['when a page comes instead', { html: true }],
+    ['when it has only accepted it', { status: 202 }],
+  ])('%s', async (_what, mood) => {
+    await using origin = await startOrigin();
+    await using tier = clientsOf({ [REGISTRY]: origin });
+    const client = tier.client().pusher;
+    const upload = await client.start({ mount: undefined, algorithm: undefined }, pusher);
+    const url = upload?.location ?? new URL(origin.url);
+    const body = (async function* () {
+      yield Buffer.from('blob');
+    })();
+    const part = { body, lengthBytes: 4, start: undefined, isRepeated: false };
+    origin.mood = mood;
+
+    const errors = [
+      await failureOf(client.finish(url, digest, pusher)),
+      await failureOf(client.finishWith(url, digest, part, pusher)),
+      await failureOf(client.putManifest(tag, manifest, pusher)),
+    ];
+
+    expect(errors.map(({ code }) => code)).toEqual(['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE']);
   });
 });
