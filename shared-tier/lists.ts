@@ -27,7 +27,8 @@ export interface ListQuestion extends Pick<Question, 'asker' | 'place'> {
  */
 export async function listFor(access: Access, { asker, place, subject, query }: ListQuestion): Promise<ListAnswer> {
   const { client, caller } = access.enter(asker, place);
-  const options = { credential: caller.credential, signal: AbortSignal.timeout(LIST_MS) };
+  const { credential } = caller;
+  const options = { credential, maxAgeMs: access.maxAgeMs, signal: AbortSignal.timeout(LIST_MS) };
   try {
     if (subject === undefined) return await ask(client, place.repository, 'tags/list', query, options);
     return await referrers(client, place.repository, subject, query, options);
@@ -38,6 +39,8 @@ export async function listFor(access: Access, { asker, place, subject, query }: 
 
 interface Asking {
   readonly credential: Credential;
+  /** See `Unsigned`. */
+  readonly maxAgeMs: number;
   readonly signal: AbortSignal;
 }
 

@@ -12,7 +12,7 @@ import { type Signature, Signer, type Unsigned } from './signer.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 
 /** On whose behalf something is changed, and for how long that may take. */
-export interface Pusher extends Omit<Unsigned, 'maxAgeMs'> {
+export interface Pusher extends Unsigned {
   readonly signal: AbortSignal;
 }
 
@@ -95,15 +95,14 @@ export class PushHttp {
     using turn = await this.#options.turns.take(repository, inTime);
     try {
       void [push, turn]; // held until the answer is there
-      const unsigned = { ...question, maxAgeMs: Infinity };
-      const signature = this.#isRegistry(url) ? await this.#signer.prepared(unsigned) : undefined;
+      const signature = this.#isRegistry(url) ? await this.#signer.prepared(question) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
       const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
       const answer = { response, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {
         await discard(response);
-        const bare = signature.token ? this.#signer.forget(unsigned, signature.token) : signature;
-        const better = await this.#signer.next(unsigned, bare, challengeLines(response));
+        const bare = signature.token ? this.#signer.forget(question, signature.token) : signature;
+        const better = await this.#signer.next(question, bare, challengeLines(response));
         if (better) throw new RetryLater('broken', new Error('the origin answered 401'));
       }
       return await this.#judge(question, answer, signature);
@@ -122,20 +121,19 @@ export class PushHttp {
   }
 
   async #authorized(question: PushQuestion): Promise<OriginResponse> {
-    const unsigned = { ...question, maxAgeMs: Infinity };
     if (!this.#isRegistry(question.url)) {
       return await this.#judge(question, await this.#follow(question, undefined), undefined);
     }
-    let signature = this.#signer.first(unsigned);
+    let signature = this.#signer.first(question);
     let answer = await this.#follow(question, signature);
     if (signature.token && answer.isRegistry && [400, 401, 403].includes(answer.response.statusCode)) {
       const { token } = signature;
       await discard(answer.response);
-      signature = this.#signer.forget(unsigned, token);
+      signature = this.#signer.forget(question, token);
       answer = await this.#follow(question, signature);
     }
     if (answer.isRegistry && answer.response.statusCode === 401) {
-      const next = await this.#signer.next(unsigned, signature, challengeLines(answer.response));
+      const next = await this.#signer.next(question, signature, challengeLines(answer.response));
       if (next) {
         await discard(answer.response);
         signature = next;

@@ -61,7 +61,8 @@ export class Pushes {
       if (!client.origin.takesPushes) {
         throw new OciError('UNSUPPORTED', 'this registry is not pushed to from here');
       }
-      const pusher = { credential: caller.credential, repository, signal: exchange.signal };
+      const { maxAgeMs } = this.#options.access;
+      const pusher = { credential: caller.credential, repository, maxAgeMs, signal: exchange.signal };
       const answer = await this.#answer(request, upload, { client, pusher, raw });
       exchange.outcome = 'origin';
       send(exchange, answer, registry);

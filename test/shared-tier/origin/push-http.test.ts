@@ -10,7 +10,7 @@ import { tag } from './questions.ts';
 const THEIRS = 'rivals/app';
 const digest = digestOf(Buffer.from('blob'));
 const alice = new Callers(Buffer.alloc(32, 1)).credential(Authorization.basic({ username: 'alice', password: 'a' }));
-const pusher = { credential: alice, repository: APP, signal: forever };
+const pusher = { credential: alice, repository: APP, maxAgeMs: Infinity, signal: forever };
 const manifest = { content: Buffer.from('{}'), mediaType: MEDIA_TYPES.oci.manifest, tags: [] };
 
 /** A registry that opens two repositories to Alice, and another server that it sends her to. */
