@@ -41,6 +41,19 @@ test('a replica goes on with what the other one was fetching when it was killed'
   await expect.poll(() => lab.leases()).toEqual([]);
 });
 
+test('a replica that meets another one with another store is not ready, and says why', async () => {
+  await using lab = await startReplicas(['one', 'another']);
+  const [first, second] = lab.tiers;
+  const readings = lab.nodes.map((node) => lab.download(node));
+  await first.daemon.until('not ready', async () => {
+    const answers = await Promise.all([first.ready(), second.ready()]);
+    return answers.includes(false);
+  });
+  expect(await Promise.all(readings)).toEqual([lab.layer.digest, lab.layer.digest]);
+  const logs = await Promise.all(lab.tiers.map(({ daemon }) => daemon.log()));
+  expect(logs.join('')).toContain('another replica has another store');
+});
+
 interface ReplicasLab extends AsyncDisposable {
   readonly nodes: readonly [Namespace, Namespace];
   readonly tiers: readonly [Program, Program];
@@ -51,8 +64,10 @@ interface ReplicasLab extends AsyncDisposable {
   leases(): Promise<unknown[]>;
 }
 
-/** Two replicas with a Kubernetes API, and an origin behind a thin link. Each has a disk, but they pass for one store. */
-async function startReplicas(): Promise<ReplicasLab> {
+/** Two replicas with a Kubernetes API, and an origin behind a thin link. Each has a disk, but they may pass for one store. */
+async function startReplicas(
+  stores: readonly [string, string] = ['one store for all', 'one store for all'],
+): Promise<ReplicasLab> {
   await using stack = new AsyncDisposableStack();
   const site = stack.use(await Site.start('replicas'));
   onTestFailed(async () => {
@@ -62,13 +77,13 @@ async function startReplicas(): Promise<ReplicasLab> {
   const { namespace: originNode, registry: origin } = await site.origin({ storage: await ensureImages() });
   const nodes = [await network.attach('tier-0'), await network.attach('tier-1')] as const;
   const leases = await site.leases();
-  const start = async (namespace: Namespace): Promise<Program> => {
+  const start = async (namespace: Namespace, store: string): Promise<Program> => {
     const { name } = namespace;
     await mkdir(join(site.directory, name, 'v1'), { recursive: true });
-    await writeFile(join(site.directory, name, 'v1/id'), 'one store for all');
+    await writeFile(join(site.directory, name, 'v1/id'), store);
     return stack.use(await site.tier({ namespace, name, env: leases.env(name) }));
   };
-  const tiers = [await start(nodes[0]), await start(nodes[1])] as const;
+  const tiers = [await start(nodes[0], stores[0]), await start(nodes[1], stores[1])] as const;
   const argv = [toolPath('crane'), 'manifest', `${origin.address}/${REPOSITORY}:${TAG}`];
   const { layers } = JSON.parse((await originNode.run(argv)).stdout) as { layers: [Descriptor] };
   const [layer] = layers;

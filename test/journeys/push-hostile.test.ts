@@ -58,19 +58,6 @@ describe('an address of an upload', () => {
     expect(Buffer.from(address.split('_state=')[1] ?? '', 'base64url').toString('latin1')).not.toContain('blobs');
   });
 
-  test('of which 1,000 are begun costs nothing here until a byte comes', async () => {
-    await using house = await startHouse();
-    const pusher = pusherOf(house);
-    for (let batch = 0; batch < 10; batch += 1) {
-      await Promise.all(Array.from({ length: 100 }, async () => await pusher.begin()));
-    }
-    expect(house.origin.openUploads).toBe(1_000);
-    expect(await house.ingests()).toBe(0);
-    const patched = locationOf(await pusher.patch(await pusher.begin(), bytes), 202);
-    expect((await pusher.put(patched, digest)).status).toBe(201);
-    expect(await house.stored('tier')).toEqual([digest]);
-  }, 90_000);
-
   test('of which more have bytes than are remembered keeps the latest ones, and refuses none', async () => {
     await using house = await startHouse();
     const pusher = pusherOf(house);

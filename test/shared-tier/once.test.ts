@@ -217,6 +217,31 @@ describe('a turn', () => {
     await expect.poll(() => them.kubernetes.leases).toEqual([]);
   });
 
+  test('tells where to read, and nothing of what is fetched, from where, or for whom', async () => {
+    await using them = await cluster(1);
+    them.origin.mood = { stallAt: 2 * MIB };
+    await opened(them.replica(0));
+    expect(them.kubernetes.leases).toEqual([
+      {
+        metadata: {
+          name: expect.stringMatching(/^circ-[0-9a-f]{40}$/),
+          uid: expect.any(String),
+          resourceVersion: expect.any(String),
+          labels: { 'app.kubernetes.io/name': 'circ', 'app.kubernetes.io/component': 'fetch' },
+          annotations: { 'circ/holder-address': expect.stringMatching(/^127\.0\.0\.1:\d+$/), 'circ/store-id': 'store' },
+        },
+        spec: {
+          holderIdentity: 'replica-0',
+          leaseDurationSeconds: 15,
+          leaseTransitions: 0,
+          acquireTime: expect.any(String),
+          renewTime: expect.any(String),
+        },
+      },
+    ]);
+    expect(JSON.stringify(them.kubernetes.leases)).not.toContain(digest.split(':')[1]?.slice(0, 40));
+  });
+
   test('is given back by a fetch that nobody waits for, and taken again by who comes back', async () => {
     await using them = await cluster(2, { lingerMs: 100, parkMs: 60_000 });
     them.origin.mood = SLOW;
