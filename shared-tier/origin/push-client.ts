@@ -121,10 +121,14 @@ function headersOf({ start, lengthBytes }: Part): Record<string, string> {
   return { ...OCTETS, 'content-range': `${start}-${start + lengthBytes - 1}` };
 }
 
-/** Only 201 says that it is there: what is on the way answers 200 with a page of its own. @throws OciError UNAVAILABLE */
+/**
+ * What says that it is there: 201, or, of registries that have another word for it, the digest of
+ * what was made. Filters on the way answer 200 with a page of their own. @throws OciError UNAVAILABLE
+ */
 async function taken(response: OriginResponse): Promise<void> {
   await discard(response);
-  if (response.statusCode !== 201) throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
+  if (response.statusCode !== 201 && digestOf(response) === undefined)
+    throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
 }
 
 /** Not by `searchParams`: that would spell the other parameters anew, and some of them are signed. */

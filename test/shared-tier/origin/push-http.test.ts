@@ -84,4 +84,11 @@ describe('an origin has taken what is pushed when it says 201, and not', () => {
 
     expect(errors.map(({ code }) => code)).toEqual(['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE']);
   });
+
+  test('by another word unless it tells the digest of what it has made', async () => {
+    await using origin = await startOrigin();
+    await using tier = clientsOf({ [REGISTRY]: origin });
+    origin.mood = { status: 202, headers: { 'docker-content-digest': digest } };
+    expect(await tier.client().pusher.putManifest(tag, manifest, pusher)).toMatchObject({ digest });
+  });
 });
