@@ -105,7 +105,7 @@ export class PushHttp {
         const better = await this.#signer.next(question, bare, challengeLines(response));
         if (better) throw new RetryLater('broken', new Error('the origin answered 401'));
       }
-      return await this.#judge(question, answer, signature);
+      return await this.#judge(question, answer, signature, challengeLines(response));
     } catch (error) {
       throw this.#laterOf(error, signal);
     }
@@ -122,7 +122,7 @@ export class PushHttp {
 
   async #authorized(question: PushQuestion): Promise<OriginResponse> {
     if (!this.#isRegistry(question.url)) {
-      return await this.#judge(question, await this.#follow(question, undefined), undefined);
+      return await this.#judge(question, await this.#follow(question, undefined), undefined, undefined);
     }
     let signature = this.#signer.first(question);
     let answer = await this.#follow(question, signature);
@@ -132,15 +132,18 @@ export class PushHttp {
       signature = this.#signer.forget(question, token);
       answer = await this.#follow(question, signature);
     }
+    let bare: readonly string[] | undefined;
     if (answer.isRegistry && answer.response.statusCode === 401) {
-      const next = await this.#signer.next(question, signature, challengeLines(answer.response));
+      const lines = challengeLines(answer.response);
+      if (!signature.authorization) bare = lines;
+      const next = await this.#signer.next(question, signature, lines);
       if (next) {
         await discard(answer.response);
         signature = next;
         answer = await this.#follow(question, signature);
       }
     }
-    return await this.#judge(question, answer, signature);
+    return await this.#judge(question, answer, signature, bare);
   }
 
   /** Goes where it is redirected; once that is elsewhere, the credentials are left behind, also on the way back. */
@@ -191,10 +194,12 @@ export class PushHttp {
     }
   }
 
+  /** @param bare with what this request was challenged: that of others may name what they would mount from */
   async #judge(
-    { credential, repository }: Pick<PushQuestion, 'credential' | 'repository'>,
+    { credential }: Pick<PushQuestion, 'credential'>,
     { response, isRegistry }: Followed,
     signature: Signature | undefined,
+    bare: readonly string[] | undefined,
   ): Promise<OriginResponse> {
     const { statusCode } = response;
     if (statusCode >= 200 && statusCode < 300) return response;
@@ -205,7 +210,7 @@ export class PushHttp {
     }
     if (statusCode === 401 && isRegistry) {
       const isExchanged = signature?.authorization !== credential.authorization;
-      const challenge = isExchanged ? this.#signer.challengeOf(repository) : challengeLines(response);
+      const challenge = isExchanged ? bare : challengeLines(response);
       if (challenge && isRelayable(origin, challenge)) {
         await discard(response);
         throw new OciError('UNAUTHORIZED', 'authentication is needed', { challenge, denied: true });

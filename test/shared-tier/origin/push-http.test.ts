@@ -1,15 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { Authorization } from '../../../oci/authorization.ts';
 import { digestOf } from '../../../oci/digest.ts';
+import type { Repository } from '../../../oci/reference.ts';
 import { Callers } from '../../../shared-tier/access/caller.ts';
 import { MEDIA_TYPES } from '../../support/origin-content.ts';
 import { type Origin, startOrigin } from '../../support/origin.ts';
-import { APP, REGISTRY, clientsOf, failureOf, forever } from '../fixtures.ts';
+import { APP, REGISTRY, clientsOf, failureOf, forever, httpServer } from '../fixtures.ts';
 import { tag } from './questions.ts';
 
 const THEIRS = 'rivals/app';
 const digest = digestOf(Buffer.from('blob'));
 const alice = new Callers(Buffer.alloc(32, 1)).credential(Authorization.basic({ username: 'alice', password: 'a' }));
+const bob = new Callers(Buffer.alloc(32, 1)).credential(Authorization.basic({ username: 'bob', password: 'b' }));
 const pusher = { credential: alice, repository: APP, maxAgeMs: Infinity, signal: forever };
 const manifest = { content: Buffer.from('{}'), mediaType: MEDIA_TYPES.oci.manifest, tags: [] };
 
@@ -58,6 +60,33 @@ describe.each(['basic', 'bearer'] as const)('a change that is redirected elsewhe
     const scopes = it.origin.requests.flatMap(({ kind, query }) => (kind === 'token' ? query.getAll('scope') : []));
     expect(scopes.filter((scope) => scope.includes(THEIRS))).toEqual([]);
   });
+});
+
+test('who is refused is told of no repository that others have named meanwhile to mount from', async () => {
+  const held = Promise.withResolvers<undefined>();
+  const asked = Promise.withResolvers<undefined>();
+  await using server = await httpServer((request, response) => {
+    const { searchParams, pathname } = new URL(request.url ?? '', 'http://x');
+    const answer = (): void => void response.end('{"token":"t"}');
+    if (pathname !== '/token') {
+      const scope = `repository:${APP}:push${searchParams.has('from') ? ` repository:${THEIRS}:pull` : ''}`;
+      const realm = `${server.url}/token`;
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}",scope="${scope}"` }).end();
+    } else if (searchParams.getAll('scope').length > 1) answer();
+    else {
+      asked.resolve(undefined);
+      void held.promise.then(answer);
+    }
+  });
+  await using tier = clientsOf({ [REGISTRY]: server });
+  const client = tier.client().pusher;
+  const mount = { digest, from: THEIRS as Repository };
+  const refused = failureOf(client.start({ mount: undefined, algorithm: undefined }, { ...pusher, credential: bob }));
+  await asked.promise;
+  await failureOf(client.start({ mount, algorithm: undefined }, pusher));
+  held.resolve(undefined);
+
+  expect((await refused).challenge?.join()).toContain(`scope="repository:${APP}:push"`);
 });
 
 describe('an origin has taken what is pushed when it says 201, and not', () => {
