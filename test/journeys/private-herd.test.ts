@@ -3,8 +3,9 @@ import { herd, startHerdHouse } from '../support/private-herd.ts';
 
 describe('many nodes that start the same private image at once, at an origin that limits,', () => {
   test('are all served, each with tokens of its own, by two HEADs each', async () => {
-    const nodes = 40;
-    await using it = await startHerdHouse({ auth: 'bearer', perSecond: 20 });
+    const nodes = 30;
+    // Fewer than come, however busy the machine is.
+    await using it = await startHerdHouse({ auth: 'bearer', perSecond: 10 });
     const { served, sentAway } = await herd(it, nodes, 2);
     expect([served, [...sentAway]]).toEqual([nodes, []]);
     expect(it.rate.refused).toBeGreaterThan(0);

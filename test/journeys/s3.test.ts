@@ -125,7 +125,8 @@ describe('a tier with a bucket', () => {
     it.server.moods.push({ silent: true });
     const startedAtMs = performance.now();
     expect(await it.house.pull(APP, 'v1')).toMatchObject({ bytes: first.bytes });
-    expect(performance.now() - startedAtMs).toBeLessThan(15_000);
+    // Sooner than containerd would give the pull up, on a busy machine too.
+    expect(performance.now() - startedAtMs).toBeLessThan(25_000);
     const metrics = await it.house.tierMetrics();
     expect(metrics.sum('circ_fetch_duplicates_total')).toBeGreaterThanOrEqual(LAYERS.length);
     it.server.moods.splice(0);
