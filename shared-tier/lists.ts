@@ -27,7 +27,8 @@ export interface ListQuestion extends Pick<Question, 'asker' | 'place'> {
  */
 export async function listFor(access: Access, { asker, place, subject, query }: ListQuestion): Promise<ListAnswer> {
   const { client, caller } = access.enter(asker, place);
-  const options = { credential: caller.credential, signal: AbortSignal.timeout(LIST_MS) };
+  const { credential } = caller;
+  const options = { credential, maxAgeMs: access.maxAgeMs, signal: AbortSignal.timeout(LIST_MS) };
   try {
     if (subject === undefined) return await ask(client, place.repository, 'tags/list', query, options);
     return await referrers(client, place.repository, subject, query, options);
@@ -38,6 +39,8 @@ export async function listFor(access: Access, { asker, place, subject, query }: 
 
 interface Asking {
   readonly credential: Credential;
+  /** See `Unsigned`. */
+  readonly maxAgeMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -52,6 +55,8 @@ async function ask(
   const asked = `${path}${query.size > 0 ? `?${query.toString()}` : ''}`;
   const accept = [isTags ? 'application/json' : OCI_INDEX];
   const { mediaType, content, link, filters } = await registry.getList(repository, asked, { accept, ...options });
+  // A login page or a captive portal answers 200 as well. Where referrers are not known it may be what is there instead.
+  if (isTags && mediaType === 'text/html') throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
   if (!isTags && mediaType !== OCI_INDEX) throw new OciError('NAME_UNKNOWN', 'no list of referrers');
   return { content, next: nextOf(link, repository, path), filters };
 }

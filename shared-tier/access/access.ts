@@ -39,6 +39,11 @@ export class Access {
     return { client, caller: this.#options.callers.of(asker, client.origin) };
   }
 
+  /** How old a token that was got for a caller's password may be for requests that the origin itself answers. */
+  get maxAgeMs(): number {
+    return this.#options.proofs.maxAgeMs;
+  }
+
   /** The origin has changed the repository, and deleted something from it. */
   changed(place: Place, deleted?: Reference): void {
     const { proofs, grants, publicPlaces } = this.#options;

@@ -54,6 +54,11 @@ export class Proofs {
     this.#refusals = new Refusals(options.ttlMs);
   }
 
+  /** How old may be what says that a caller's credentials are good. */
+  get maxAgeMs(): number {
+    return this.#options.ttlMs;
+  }
+
   /** Asks for this very reference. @throws OciError see `RegistryClient.headManifest` */
   async manifest(subject: Subject, reference: Reference, accept: readonly string[]): Promise<ManifestHead> {
     const { client, place } = subject;

@@ -88,13 +88,13 @@ export class PushClient {
       url: withDigest(url, digest),
       headers: headersOf(part),
     };
-    await discard(await this.#http.stream(whole));
+    await taken(await this.#http.stream(whole));
   }
 
   /** Ends an upload of which the origin has everything. @throws see `PushHttp.ask` */
   async finish(url: URL, digest: Digest, pusher: Pusher): Promise<void> {
     const question = { ...pusher, method: 'PUT' as const, url: withDigest(url, digest), headers: OCTETS };
-    await discard(await this.#http.ask(question));
+    await taken(await this.#http.ask(question));
   }
 
   async putManifest(
@@ -106,7 +106,7 @@ export class PushClient {
     for (const tag of tags) url.searchParams.append('tag', tag);
     const headers: Record<string, string> = mediaType === undefined ? {} : { 'content-type': mediaType };
     const response = await this.#http.ask({ ...pusher, method: 'PUT', url, headers, body: content });
-    await discard(response);
+    await taken(response);
     return { digest: digestOf(response), subject: header(response, 'oci-subject'), tags: header(response, 'oci-tag') };
   }
 
@@ -119,6 +119,16 @@ export class PushClient {
 function headersOf({ start, lengthBytes }: Part): Record<string, string> {
   if (start === undefined || lengthBytes === undefined) return OCTETS;
   return { ...OCTETS, 'content-range': `${start}-${start + lengthBytes - 1}` };
+}
+
+/**
+ * What says that it is there: 201, or, of registries that have another word for it, the digest of
+ * what was made. Filters on the way answer 200 with a page of their own. @throws OciError UNAVAILABLE
+ */
+async function taken(response: OriginResponse): Promise<void> {
+  await discard(response);
+  if (response.statusCode !== 201 && digestOf(response) === undefined)
+    throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
 }
 
 /** Not by `searchParams`: that would spell the other parameters anew, and some of them are signed. */

@@ -12,7 +12,7 @@ import { type Signature, Signer, type Unsigned } from './signer.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 
 /** On whose behalf something is changed, and for how long that may take. */
-export interface Pusher extends Omit<Unsigned, 'maxAgeMs'> {
+export interface Pusher extends Unsigned {
   readonly signal: AbortSignal;
 }
 
@@ -31,6 +31,13 @@ export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
   readonly lengthBytes: number | undefined;
   /** Credentials that are refused are not replaced a second time. */
   readonly isRepeated: boolean;
+}
+
+/** What came of a change and its redirects. */
+interface Followed {
+  readonly response: OriginResponse;
+  /** The registry itself has answered, not a host that it redirected to. */
+  readonly isRegistry: boolean;
 }
 
 /** How long a registry may take to make one object of what it was sent: those above an object store copy it first. */
@@ -88,18 +95,17 @@ export class PushHttp {
     using turn = await this.#options.turns.take(repository, inTime);
     try {
       void [push, turn]; // held until the answer is there
-      const unsigned = { ...question, maxAgeMs: Infinity };
-      const signature = this.#isRegistry(url) ? await this.#signer.prepared(unsigned) : undefined;
+      const signature = this.#isRegistry(url) ? await this.#signer.prepared(question) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
       const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
+      const answer = { response, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {
         await discard(response);
-        const bare = signature.token ? this.#signer.forget(unsigned, signature.token) : signature;
-        const better = await this.#signer.next(unsigned, bare, challengeLines(response));
+        const bare = signature.token ? this.#signer.forget(question, signature.token) : signature;
+        const better = await this.#signer.next(question, bare, challengeLines(response));
         if (better) throw new RetryLater('broken', new Error('the origin answered 401'));
-        return await this.#judge(question, response, signature);
       }
-      return await this.#judge(question, response, signature);
+      return await this.#judge(question, answer, signature, challengeLines(response));
     } catch (error) {
       throw this.#laterOf(error, signal);
     }
@@ -115,39 +121,46 @@ export class PushHttp {
   }
 
   async #authorized(question: PushQuestion): Promise<OriginResponse> {
-    const unsigned = { ...question, maxAgeMs: Infinity };
     if (!this.#isRegistry(question.url)) {
-      return await this.#judge(question, await this.#follow(question, undefined), undefined);
+      return await this.#judge(question, await this.#follow(question, undefined), undefined, undefined);
     }
-    let signature = this.#signer.first(unsigned);
-    let response = await this.#follow(question, signature);
-    if (signature.token && [400, 401, 403].includes(response.statusCode)) {
+    let signature = this.#signer.first(question);
+    let answer = await this.#follow(question, signature);
+    if (signature.token && answer.isRegistry && [400, 401, 403].includes(answer.response.statusCode)) {
       const { token } = signature;
-      await discard(response);
-      signature = this.#signer.forget(unsigned, token);
-      response = await this.#follow(question, signature);
+      await discard(answer.response);
+      signature = this.#signer.forget(question, token);
+      answer = await this.#follow(question, signature);
     }
-    if (response.statusCode === 401) {
-      const next = await this.#signer.next(unsigned, signature, challengeLines(response));
+    let bare: readonly string[] | undefined;
+    if (answer.isRegistry && answer.response.statusCode === 401) {
+      const lines = challengeLines(answer.response);
+      if (!signature.authorization) bare = lines;
+      const next = await this.#signer.next(question, signature, lines);
       if (next) {
-        await discard(response);
+        await discard(answer.response);
         signature = next;
-        response = await this.#follow(question, signature);
+        answer = await this.#follow(question, signature);
       }
     }
-    return await this.#judge(question, response, signature);
+    return await this.#judge(question, answer, signature, bare);
   }
 
-  async #follow(question: PushQuestion, signature: Signature | undefined): Promise<OriginResponse> {
+  /** Goes where it is redirected; once that is elsewhere, the credentials are left behind, also on the way back. */
+  async #follow(question: PushQuestion, signature: Signature | undefined): Promise<Followed> {
     let { url } = question;
+    let isRegistry = this.#isRegistry(url);
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      const response = await this.#send(question, url, this.#isRegistry(url) ? signature : undefined, question.body);
+      const response = await this.#send(question, url, isRegistry ? signature : undefined, question.body);
       const { location } = response.headers;
       // The others would make a GET of it.
       const isMoved = response.statusCode === 307 || response.statusCode === 308;
-      if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) return response;
+      if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) {
+        return { response, isRegistry };
+      }
       await discard(response);
       url = new URL(location, url);
+      isRegistry &&= this.#isRegistry(url);
     }
     throw new OciError('UNAVAILABLE', 'the origin redirects too often');
   }
@@ -181,10 +194,12 @@ export class PushHttp {
     }
   }
 
+  /** @param bare with what this request was challenged: that of others may name what they would mount from */
   async #judge(
-    { credential, repository, url }: Pick<PushQuestion, 'credential' | 'repository' | 'url'>,
-    response: OriginResponse,
+    { credential }: Pick<PushQuestion, 'credential'>,
+    { response, isRegistry }: Followed,
     signature: Signature | undefined,
+    bare: readonly string[] | undefined,
   ): Promise<OriginResponse> {
     const { statusCode } = response;
     if (statusCode >= 200 && statusCode < 300) return response;
@@ -193,9 +208,9 @@ export class PushHttp {
       await discard(response);
       throw RetryLater.fromAnswer(response, 'the origin');
     }
-    if (statusCode === 401 && this.#isRegistry(url)) {
+    if (statusCode === 401 && isRegistry) {
       const isExchanged = signature?.authorization !== credential.authorization;
-      const challenge = isExchanged ? this.#signer.challengeOf(repository) : challengeLines(response);
+      const challenge = isExchanged ? bare : challengeLines(response);
       if (challenge && isRelayable(origin, challenge)) {
         await discard(response);
         throw new OciError('UNAUTHORIZED', 'authentication is needed', { challenge, denied: true });

@@ -15,7 +15,7 @@ export interface Keeper {
 /** A client that has been waited for so long for so little is given up: it holds a connection to the origin. */
 const PATIENCE_MS = 60_000;
 const PACE_BYTES = 64 * 1024;
-/** Read from the client before anybody has asked for it. */
+/** Read from the client before it is asked for, once the first of it was: who waits for a turn at the origin holds nothing. */
 const AHEAD_BYTES = 512 * 1024;
 /** Written down at once: to wake up who writes costs more than a piece. */
 const KEEP_BYTES = 1024 * 1024;
@@ -45,6 +45,7 @@ export class ClientBody {
   #recent: Placed[] = [];
   #unkeptBytes = 0;
   #keeping: Promise<void> | undefined;
+  #isBegun = false;
   #isEnded = false;
   #failure: OciError | undefined;
   #taking: Promise<void> | undefined;
@@ -60,7 +61,6 @@ export class ClientBody {
     this.#signal = signal;
     this.#patienceMs = patienceMs;
     for (const event of EVENTS) raw.on(event, this.#changed);
-    raw.on('data', this.#came);
     signal.addEventListener('abort', this.#changed);
   }
 
@@ -180,6 +180,8 @@ export class ClientBody {
 
   async #read(): Promise<Buffer | undefined> {
     const raw = this.#raw;
+    if (!this.#isBegun) raw.on('data', this.#came);
+    this.#isBegun = true;
     for (;;) {
       this.#signal.throwIfAborted();
       const piece = this.#ahead.shift();

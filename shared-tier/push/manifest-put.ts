@@ -3,6 +3,8 @@ import { MAX_MANIFEST_BYTES } from '../../oci/descriptor.ts';
 import { algorithmOf, digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ManifestPut } from '../../oci/push-request.ts';
+import { placeKey } from '../records.ts';
+import type { Slots } from '../slots.ts';
 import type { Addresses } from './addresses.ts';
 import type { PushAnswer } from './answer.ts';
 import { ClientBody } from './client-body.ts';
@@ -12,22 +14,32 @@ import type { Visit } from './uploads.ts';
 export interface ManifestPutsOptions {
   readonly addresses: Addresses;
   readonly shelf: Shelf;
+  /** Whose turn it is to have a manifest in memory, by repository. */
+  readonly turns: Slots;
   /** See `ClientBody`. */
   readonly patienceMs?: number | undefined;
 }
 
 /** Once all of it is here, a manifest is pushed to its end, whether its client waits for that or not. */
 const PUT_MS = 600_000;
+/** For its turn; and then for all of it to come, because others wait for theirs. */
+const TURN_MS = 20_000;
+const BODY_MS = 60_000;
 const NOTHING_KEPT = { keep: () => Promise.resolve(), ended: () => undefined, kept: () => undefined };
 
-/** Puts a manifest to its origin, byte for byte. @throws OciError SIZE_INVALID, or what the origin says */
+/** Puts a manifest to its origin, byte for byte. @throws OciError SIZE_INVALID, UNAVAILABLE, or what the origin says */
 export async function putManifest(
   request: ManifestPut,
   { client, pusher, raw }: Visit,
-  { addresses, shelf, patienceMs }: ManifestPutsOptions,
+  { addresses, shelf, turns, patienceMs }: ManifestPutsOptions,
 ): Promise<PushAnswer> {
   const { reference, mediaType, tags } = request;
-  const content = await readSmall(request, raw, pusher.signal, patienceMs);
+  // Who may push is asked with all of it in hand, so anybody can have that many bytes gathered here.
+  const inTime = AbortSignal.any([pusher.signal, AbortSignal.timeout(TURN_MS)]);
+  using turn = await turns.take(placeKey(request), inTime);
+  void turn; // held until the origin's answer is there
+  const whole = AbortSignal.any([pusher.signal, AbortSignal.timeout(BODY_MS)]);
+  const content = await readSmall(request, raw, whole, patienceMs);
   const signal = AbortSignal.timeout(PUT_MS);
   const put = await client.pusher.putManifest(reference, { content, mediaType, tags }, { ...pusher, signal });
 

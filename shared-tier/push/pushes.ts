@@ -7,6 +7,7 @@ import type { Exchange } from '../../service/exchange.ts';
 import type { Access } from '../access/access.ts';
 import { type Caller, answerFor } from '../access/caller.ts';
 import type { OriginClient } from '../origin/origin-clients.ts';
+import { Slots } from '../slots.ts';
 import type { Addresses, Spelling, Upload } from './addresses.ts';
 import type { PushAnswer } from './answer.ts';
 import type { LocalUploads } from './local-uploads.ts';
@@ -27,6 +28,9 @@ export interface PushesOptions {
   readonly stallMs?: number | undefined;
 }
 
+/** Manifests in memory, of 4 MiB at most. */
+const MANIFESTS_AT_ONCE = 32;
+
 /**
  * The write side of the distribution API: everything goes to the origin, with the pusher's own credentials, and the
  * origin's answer is the pusher's. What it has taken is cached on the way.
@@ -34,6 +38,7 @@ export interface PushesOptions {
 export class Pushes {
   readonly #options: PushesOptions;
   readonly #uploads: Uploads;
+  readonly #manifests = new Slots({ slots: MANIFESTS_AT_ONCE, spare: 1 });
 
   constructor(options: PushesOptions) {
     this.#options = options;
@@ -56,7 +61,8 @@ export class Pushes {
       if (!client.origin.takesPushes) {
         throw new OciError('UNSUPPORTED', 'this registry is not pushed to from here');
       }
-      const pusher = { credential: caller.credential, repository, signal: exchange.signal };
+      const { maxAgeMs } = this.#options.access;
+      const pusher = { credential: caller.credential, repository, maxAgeMs, signal: exchange.signal };
       const answer = await this.#answer(request, upload, { client, pusher, raw });
       exchange.outcome = 'origin';
       send(exchange, answer, registry);
@@ -76,7 +82,7 @@ export class Pushes {
         if (!upload) throw new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload');
         return await this.#uploads.goOn(upload, request, visit);
       case 'manifest-put':
-        return await putManifest(request, visit, this.#options);
+        return await putManifest(request, visit, { ...this.#options, turns: this.#manifests });
       case 'delete':
         break;
     }

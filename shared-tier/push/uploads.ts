@@ -247,11 +247,13 @@ async function isThere(
   error: unknown,
   digest: Digest,
   sizeBytes: number,
-  { client, pusher: { repository, credential, signal } }: Visit,
+  { client, pusher: { repository, credential, maxAgeMs, signal } }: Visit,
 ): Promise<boolean> {
   if (!(error instanceof OriginRefused) || error.status !== 404) return false;
   try {
-    return (await client.registry.headBlob(repository, digest, { credential, signal })).sizeBytes === sizeBytes;
+    return (
+      (await client.registry.headBlob(repository, digest, { credential, maxAgeMs, signal })).sizeBytes === sizeBytes
+    );
   } catch {
     return false; // what it said first is what is told
   }

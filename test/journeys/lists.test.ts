@@ -116,6 +116,14 @@ describe('there is no list, and the client is told so at once,', () => {
     }
   });
 
+  test('when a page comes instead', async () => {
+    await using house = await withTags(['a']);
+    house.origin.mood = { html: true };
+    expect((await askAgent(house, 'ns', 'tags/list')).status).toBe(503);
+    house.origin.mood = { loginRedirect: true };
+    expect((await askAgent(house, 'ns', 'tags/list')).status).toBe(503);
+  });
+
   test('while the shared tier or the registry is away', async () => {
     await using house = await withTags(['a']);
     house.origin.mood = { status: 503 };

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { MAX_MANIFEST_BYTES } from '../../oci/descriptor.ts';
@@ -102,6 +104,24 @@ describe('a manifest', () => {
     const untold = await pusher.ask('PUT', 'manifests/larger', { body: [larger] });
     expect(untold.status).toBe(413);
     expect(house.origin.tag(REPOSITORY, 'larger')).toBeUndefined();
+  });
+
+  test('waits for its turn while 32 others are on their way, and nobody is asked who sends them', async () => {
+    await using house = await startHouse();
+    const others = Array.from({ length: 32 }, (_, at) => {
+      const url = `${house.tierUrl}/v2/org/slow-${at}/manifests/v1?ns=${REGISTRY}`;
+      const other = request(url, { method: 'PUT', headers: { expect: '100-continue' }, agent: false });
+      other.on('error', () => undefined);
+      other.flushHeaders();
+      return other;
+    });
+    await Promise.all(others.map(async (other) => await once(other, 'continue')));
+    const pushed = pusherOf(house).manifest('v1', { schemaVersion: 2 });
+    expect((await pusherOf(house).ask('GET', 'manifests/v1')).status).toBe(404);
+    expect(house.origin.count({ kind: 'manifest', method: 'PUT' })).toBe(0);
+    others[0]?.destroy();
+    expect((await pushed).status).toBe(201);
+    for (const other of others) other.destroy();
   });
 
   test('that names what was never pushed is for the origin to refuse', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
 import { type House, REGISTRY, startHouse } from '../support/house.ts';
+import { takeClock } from '../support/house-clock.ts';
 import { PushClient, locationOf } from '../support/house-push.ts';
 import { type OriginOptions } from '../support/origin.ts';
 import { ask } from '../support/origin-client.ts';
@@ -97,6 +98,30 @@ test('tokens that end in the middle of a push are replaced, with the password', 
   expect((await pusher.put(patched, digest)).status).toBe(201);
   house.origin.tokens.revokeAll();
   expect((await pusher.manifest('v1', { schemaVersion: 2, layers: [] })).status).toBe(201);
+});
+
+test.each(KINDS)('where no proof is remembered, a password pushes and lists all the same (%s)', async (auth) => {
+  const origin: OriginOptions = { auth, users: USERS, privateRepositories: [REPOSITORY] };
+  await using house = await startHouse({ origin, tier: { CIRC_GRANT_TTL: '0s' } });
+  await pusherOf(house, ALICE).image('v1', [layer]);
+  expect((await pusherOf(house, ALICE).ask('GET', 'tags/list')).status).toBe(200);
+  expect((await pusherOf(house, MALLORY).ask('GET', 'tags/list')).status).toBe(404);
+});
+
+test('a password that is revoked pushes, and lists, for as long as a proof holds, whatever tokens it has brought', async () => {
+  await using house = await startHouse({ origin: { auth: 'bearer', users: USERS, privateRepositories: [REPOSITORY] } });
+  using clock = takeClock();
+  const pusher = pusherOf(house, ALICE);
+  const manifest = { schemaVersion: 2, layers: [] };
+  const address = await pusher.begin();
+  expect((await pusher.manifest('v1', manifest)).status).toBe(201);
+  expect((await pusher.ask('GET', 'tags/list')).status).toBe(200);
+  house.origin.access.users.delete('alice');
+  await clock.forward(61_000);
+  expect((await pusher.ask('GET', 'tags/list')).status).toBe(404);
+  expect((await pusher.patch(address, readBytes(layer))).status).toBe(401);
+  expect((await pusher.manifest('v2', manifest)).status).toBe(401);
+  expect(house.origin.tag(REPOSITORY, 'v2')).toBeUndefined();
 });
 
 function pusherOf({ tierUrl }: House, authorization: string | undefined): PushClient {

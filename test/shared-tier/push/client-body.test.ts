@@ -48,6 +48,14 @@ describe('the body of a client', () => {
     expect([body.position, body.isEnded, body.failure]).toEqual([112, true, undefined]);
   });
 
+  test('stays with its client until somebody asks for it: it may wait for long for its turn', async () => {
+    await using it = await requested();
+    const body = new ClientBody(it.raw, 0, NOTHING, forever);
+    it.client.end('bytes');
+    expect([it.raw.readableFlowing, it.raw.listenerCount('data')]).toEqual([null, 0]);
+    expect(await gathered(body.bytes(0))).toBe('bytes');
+  });
+
   test('that comes too slowly fails, however often a byte comes', async () => {
     await using it = await requested();
     const body = new ClientBody(it.raw, 0, NOTHING, forever, 200);
