@@ -67,13 +67,12 @@ test('a replica that fetches is told to stop', async () => {
 });
 
 test('a replica that fetches is frozen (SIGSTOP) until others have taken over, and goes on', async () => {
-  const before = await tier.duplicates();
   const outcome = await during(LINK, async () => {
     const { daemon } = await holderAt(moment());
     await away(daemon, AWAY_MS);
   });
+  // Whether it was in the middle of an object is chance; that others take it over then: test/shared-tier/once.test.ts.
   expect(outcome).toEqual(ALL_RIGHT);
-  expect(await tier.duplicates()).toBeGreaterThan(before);
 });
 
 test('the Kubernetes API is away for 20 s', async () => {
