@@ -125,10 +125,11 @@ async function pullManifest(
     blobs.map(async (blob) => {
       const got = await pullBlob(options, blob.digest, blob.size);
       if (got !== blob.digest) throw new Error(`${blob.digest} came as ${got}`);
-      pulled.blobs.push(blob.digest);
-      pulled.bytes += blob.size;
     }),
   );
+  // In the manifest's order, whichever came first.
+  pulled.blobs.push(...blobs.map(({ digest }) => digest));
+  pulled.bytes += blobs.reduce((sum, { size }) => sum + size, 0);
 }
 
 async function pullBlob(options: PullOptions, digest: string, sizeBytes: number): Promise<string> {
