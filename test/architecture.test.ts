@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, { ours: readonly string[]; packages: readonly s
 };
 
 /** Tests that mirror no source file. */
-const FREE_TESTS = new Set(['contracts', 'journeys', 'security', 'support', 'e2e']);
+const FREE_TESTS = new Set(['contracts', 'journeys', 'security', 'support', 'e2e', 'manifests']);
 
 const SOURCES = Object.keys(MAY_IMPORT).flatMap(filesIn);
 const ALL = [...SOURCES, ...filesIn('scripts'), ...filesIn('test')];
@@ -67,6 +67,13 @@ describe('ARCHITECTURE.md', () => {
       return !existsSync(join(ROOT, path)) || !textOf(path).includes(`test('${name}`);
     });
     expect(untested).toEqual([]);
+  });
+});
+
+describe('the documents', () => {
+  test.each(['README.md', 'SECURITY.md', ...filesOf('docs', '.md')])('%s links to files that there are', (path) => {
+    const links = Array.from(textOf(path).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g), ([, link = '']) => link);
+    expect(links.filter((link) => !existsSync(join(ROOT, dirname(path), link)))).toEqual([]);
   });
 });
 
@@ -181,10 +188,14 @@ function isPlaced(path: string, exists: (source: string) => boolean): boolean {
 }
 
 function filesIn(directory: string): string[] {
+  return filesOf(directory, '.ts').filter((path) => !path.includes('/generated/'));
+}
+
+function filesOf(directory: string, extension: string): string[] {
   if (!existsSync(join(ROOT, directory))) return [];
   return readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' })
     .map((name) => join(directory, name))
-    .filter((path) => path.endsWith('.ts') && !path.includes('/generated/'));
+    .filter((path) => path.endsWith(extension));
 }
 
 function textOf(path: string): string {

@@ -4,8 +4,6 @@ import { AGENT_VARIABLES } from '../../../agent/config.ts';
 import { configurationDoc } from '../../../scripts/docs/configuration.ts';
 import { TIER_VARIABLES } from '../../../shared-tier/config.ts';
 
-const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-
 describe('docs/configuration.md', () => {
   test('has every variable of both programs, with its default', () => {
     const doc = configurationDoc();
@@ -18,12 +16,16 @@ describe('docs/configuration.md', () => {
     expect(doc).not.toContain('undefined');
   });
 
-  test('has the variables that the README speaks of', () => {
-    const doc = configurationDoc();
-    const spoken = new Set(README.match(/\bCIRC_[A-Z0-9_]*[A-Z0-9]\b/g));
-    const known = new Set(doc.match(/\bCIRC_[A-Z0-9_]*[A-Z0-9]\b/g));
-    expect([...spoken].filter((name) => !known.has(name) && ![...known].some((each) => each.startsWith(name)))).toEqual(
-      [],
-    );
-  });
+  test.each(['README.md', 'docs/without-kubernetes.md', 'docs/security.md'])(
+    'has the variables that %s speaks of',
+    (path) => {
+      const text = readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+      const doc = configurationDoc();
+      const spoken = new Set(text.match(/\bCIRC_[A-Z0-9_]*[A-Z0-9]\b/g));
+      const known = new Set(doc.match(/\bCIRC_[A-Z0-9_]*[A-Z0-9]\b/g));
+      expect(
+        [...spoken].filter((name) => !known.has(name) && ![...known].some((each) => each.startsWith(name))),
+      ).toEqual([]);
+    },
+  );
 });
