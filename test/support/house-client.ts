@@ -128,7 +128,7 @@ async function pullManifest(
     }),
   );
   // In the manifest's order, whichever came first.
-  pulled.blobs.push(...blobs.map(({ digest }) => digest));
+  pulled.blobs.push(...blobs.map((blob) => blob.digest));
   pulled.bytes += blobs.reduce((sum, { size }) => sum + size, 0);
 }
 
