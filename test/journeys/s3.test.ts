@@ -97,6 +97,7 @@ describe('a tier with a bucket', () => {
       { method: 'POST', error: [403, 'AccessDenied'] },
     );
     const first = await it.house.pull(APP, 'v1');
+    await it.settled();
     const gets = it.house.origin.count({ method: 'GET', kind: 'blob' });
     expect(await it.house.pull(APP, 'v1')).toMatchObject({ bytes: first.bytes });
     expect(it.house.origin.count({ method: 'GET', kind: 'blob' })).toBe(gets);
