@@ -21,7 +21,7 @@ const ALL_RIGHT: Outcome = {
 };
 /** What is away stays away this long. */
 const AWAY_MS = 20_000;
-/** Sent by the origin to a replica that ended before it had received it: others fetch that once more, and nobody counts it. */
+/** Sent by the origin to a replica that ended, or stood still, before it had received it: others fetch that once more, and not all of it is counted. */
 const ON_ITS_WAY_BYTES = 2 * LAYER_BYTES;
 /** What Kubernetes gives a pod to end. */
 const GRACE_MS = 30_000;
@@ -67,10 +67,14 @@ test('a replica that fetches is told to stop', async () => {
 });
 
 test('a replica that fetches is frozen (SIGSTOP) until others have taken over, and goes on', async () => {
-  const outcome = await during(LINK, async () => {
-    const { daemon } = await holderAt(moment());
-    await away(daemon, AWAY_MS);
-  });
+  const outcome = await during(
+    LINK,
+    async () => {
+      const { daemon } = await holderAt(moment());
+      await away(daemon, AWAY_MS);
+    },
+    ON_ITS_WAY_BYTES,
+  );
   // Whether it was in the middle of an object is chance; that others take it over then: test/shared-tier/once.test.ts.
   expect(outcome).toEqual(ALL_RIGHT);
 });
