@@ -21,8 +21,8 @@ const ALL_RIGHT: Omit<Outcome, 'refused'> = {
 };
 /** What is away stays away this long. */
 const AWAY_MS = 20_000;
-/** Sent by the origin to a replica that ended, or stood still, before it had received it: others fetch that once more, and not all of it is counted. */
-const ON_ITS_WAY_BYTES = 2 * LAYER_BYTES;
+/** What a replica was told to stop with, and no other one was following: nobody is left who could count that. */
+const STOPPED_WITH_BYTES = 2 * LAYER_BYTES;
 /** More than the silence at which a replica is left when another one is heard, less than what is borne of all. */
 const OVERLOAD_MS = 1_500;
 /** What Kubernetes gives a pod to end. */
@@ -45,13 +45,9 @@ afterAll(async () => {
 });
 
 test('a replica that fetches is killed (-9)', async () => {
-  const outcome = await during(
-    LINK,
-    async () => {
-      await (await holderAt(moment())).daemon.stop('SIGKILL');
-    },
-    ON_ITS_WAY_BYTES,
-  );
+  const outcome = await during(LINK, async () => {
+    await (await holderAt(moment())).daemon.stop('SIGKILL');
+  });
   expect(outcome).toMatchObject(ALL_RIGHT);
 });
 
@@ -62,21 +58,17 @@ test('a replica that fetches is told to stop', async () => {
     async () => {
       exit = await (await holderAt(moment())).daemon.stop('SIGTERM', GRACE_MS);
     },
-    ON_ITS_WAY_BYTES,
+    STOPPED_WITH_BYTES,
   );
   expect(outcome).toMatchObject(ALL_RIGHT);
   expect(exit).toEqual({ code: 0, signal: null });
 });
 
 test('a replica that fetches is frozen (SIGSTOP) until others have taken over, and goes on', async () => {
-  const outcome = await during(
-    LINK,
-    async () => {
-      const { daemon } = await holderAt(moment());
-      await away(daemon, AWAY_MS);
-    },
-    ON_ITS_WAY_BYTES,
-  );
+  const outcome = await during(LINK, async () => {
+    const { daemon } = await holderAt(moment());
+    await away(daemon, AWAY_MS);
+  });
   // Whether it was in the middle of an object is chance; that others take it over then: test/shared-tier/once.test.ts.
   expect(outcome).toMatchObject(ALL_RIGHT);
 });
