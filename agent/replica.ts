@@ -21,14 +21,16 @@ export interface ReplicaOptions {
   readonly lost: () => void;
   /** It owes a sign of life: time to see which others could stand in. */
   readonly suspected: () => void;
+  /** Is there none that could stand in for it, though there are others? */
+  readonly isAlone: () => boolean;
   /** A read was ended, because the replica cannot go on with it. */
   readonly readFailed: () => void;
 }
 
 /**
  * One replica of the shared tier, at one address: a connection with a standing health stream, made anew when it is lost.
- * A replica that breaks off, says that it stops, or says nothing is left at once, with all that was asked of it and read
- * from it.
+ * A replica that breaks off or says that it stops is left at once, and one that says nothing when another can stand in,
+ * with all that was asked of it and read from it.
  */
 export class Replica implements ReadPeer, Disposable {
   readonly address: Address;
@@ -50,6 +52,7 @@ export class Replica implements ReadPeer, Disposable {
         if (this.connection) options.suspected();
       },
       silent: () => this.#silent(),
+      isAlone: () => this.#isAlone(),
     });
     void this.#live();
   }
@@ -61,6 +64,11 @@ export class Replica implements ReadPeer, Disposable {
   /** What can be asked now. */
   get connection(): TierClient | undefined {
     return this.#state === 'healthy' ? this.#client : undefined;
+  }
+
+  /** Could it stand in for another one? */
+  get isHeard(): boolean {
+    return this.connection !== undefined && this.#pulse.isHeard;
   }
 
   /** Settles when it is known whether it serves; that takes a second at most. */
@@ -89,6 +97,7 @@ export class Replica implements ReadPeer, Disposable {
     return {
       heard: () => this.#pulse.heard(),
       unreachable: () => {
+        if (!this.#pulse.isHeard && this.#isAlone()) return; // where connections time out nothing else is heard
         this.#options.readFailed();
         this.#leave(new OciError('UNAVAILABLE', 'its content cannot be read'));
       },
@@ -144,6 +153,10 @@ export class Replica implements ReadPeer, Disposable {
     } finally {
       this.#client = undefined;
     }
+  }
+
+  #isAlone(): boolean {
+    return this.connection !== undefined && this.#options.isAlone();
   }
 
   #silent(): void {

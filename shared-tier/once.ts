@@ -119,7 +119,7 @@ async function begin(
   if (turn.kind === 'held') {
     if (sizeBytes === undefined) started = await startAt(turn.holder, replicas, question);
   } else if (!content) {
-    if (turn.kind === 'acquired' && question.isStoreAway?.() === true) turns.isUnsure();
+    turns.fetches({ isStoreAway: question.isStoreAway?.() === true });
     started = await startDownload(withLoss(download, turn), missing);
   }
   sizeBytes = started?.sizeBytes ?? sizeBytes;
@@ -179,8 +179,12 @@ async function take(
 
   try {
     await using content = begun ? undefined : await stored();
-    if (content) await copy(content, ingest, signal);
-    else await (begun ?? (await startDownload(withLoss(download, turn), gap))).into(ingest);
+    if (content) {
+      await copy(content, ingest, signal);
+      return true;
+    }
+    if (!begun) turns.fetches();
+    await (begun ?? (await startDownload(withLoss(download, turn), gap))).into(ingest);
     return true;
   } catch (error) {
     const isLost = turn.kind === 'acquired' && turn.lease.lost.aborted;
