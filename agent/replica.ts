@@ -3,7 +3,7 @@ import { OciError } from '../oci/error.ts';
 import type { ReadPeer, Reading } from '../service/range-read.ts';
 import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
-import { Pulse } from './pulse.ts';
+import { Pulse } from '../service/pulse.ts';
 import type { TierClient } from './tier-client.ts';
 
 /** `connecting`: may serve in a moment, worth a short wait. `failed`: left alone, but for an attempt now and then. */

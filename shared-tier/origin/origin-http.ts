@@ -113,10 +113,13 @@ export class OriginHttp {
 
   /** A turn begins with the request, its redirects and tokens, and ends with the body. */
   async #inTurn(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
-    if (request.isQuestion) return await this.#queued(request, ticket);
-    const turn = await this.#options.turns.take(request.repository, request.signal);
+    if (request.isQuestion) {
+      await this.#queue.enter(ticket, request.signal);
+      return await this.#entered(request, ticket);
+    }
+    const turn = await this.#connectionInTurn(request, ticket);
     try {
-      const outcome = await this.#queued(request, ticket);
+      const outcome = await this.#entered(request, ticket);
       const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
       if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
       else turn[Symbol.dispose]();
@@ -127,8 +130,24 @@ export class OriginHttp {
     }
   }
 
-  async #queued(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
-    await this.#queue.enter(ticket, request.signal);
+  /**
+   * Enters the queue with a connection. Who waits there has none meanwhile, because others may be let in before it; and who
+   * waits for one holds up nobody there.
+   */
+  async #connectionInTurn({ repository, signal }: OriginRequest, ticket: Ticket): Promise<Disposable> {
+    const { turns } = this.#options;
+    for (;;) {
+      const turn = await turns.take(repository, signal);
+      if (this.#queue.tryToEnter(ticket)) return turn;
+      turn[Symbol.dispose]();
+      await this.#queue.enter(ticket, signal);
+      const free = turns.tryToTake(repository);
+      if (free) return free;
+      this.#queue.withdraw(ticket);
+    }
+  }
+
+  async #entered(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
     let outcome: OriginAnswer | RetryLater | undefined;
     try {
       outcome = await this.#try(request);

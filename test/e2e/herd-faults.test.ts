@@ -141,8 +141,17 @@ async function during(megabits: number, event: () => Promise<void>, lostBytes = 
   await network.limitUplink(originNode, undefined);
   const duplicates = (await tier.duplicates()) - before;
   const twice = bytesFromOrigin - lab.imageBytes;
-  const { durationMs, longestPauseMs, refused, resumed, failovers, failures, bytes } = result;
-  const facts = { seconds: durationMs / 1000, longestPauseMs, duplicates, twice, refused, resumed, failovers };
+  const { durationMs, longestPauseMs, refused, refusals, resumed, failovers, failures, bytes } = result;
+  const facts = {
+    seconds: durationMs / 1000,
+    longestPauseMs,
+    duplicates,
+    twice,
+    refused,
+    refusals,
+    resumed,
+    failovers,
+  };
   process.stderr.write(`${expect.getState().currentTestName}: ${JSON.stringify(facts)}\n`);
   await tier.start();
   return {

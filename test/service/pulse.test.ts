@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { Pulse } from '../../agent/pulse.ts';
+import { Pulse } from '../../service/pulse.ts';
 
 const TICK_MS = 5;
 /** Longer than any silence that is borne. */
