@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Dispatcher, errors } from 'undici';
 import { OciError } from '../../oci/error.ts';
-import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
@@ -53,7 +52,7 @@ export interface OriginHttpOptions {
   readonly questionsAtOnce?: number;
   readonly observe: ObserveOrigin;
   /** The registry, or where it redirects to, has a private address that the operator did not list. */
-  readonly refused: (registry: Registry) => void;
+  readonly refused: (host: string) => void;
   /** See `OriginRequest`. */
   readonly patienceMs?: number | undefined;
 }
@@ -164,7 +163,7 @@ export class OriginHttp {
     } catch (error) {
       if (error instanceof RetryLater) return error;
       request.signal.throwIfAborted();
-      if (error instanceof PrivateAddressError) this.#options.refused(this.origin.registry);
+      if (error instanceof PrivateAddressError) this.#options.refused(error.host);
       // Ten seconds of silence are enough of a try.
       if (error instanceof errors.HeadersTimeoutError) throw new OriginDown(error);
       if (!isTransient(error)) throw OciError.from(error);

@@ -115,7 +115,7 @@ export class PushHttp {
   #laterOf(error: unknown, signal: AbortSignal): RetryLater {
     signal.throwIfAborted();
     if (error instanceof RetryLater) return error;
-    if (error instanceof PrivateAddressError) this.#options.refused(this.#options.origin.registry);
+    if (error instanceof PrivateAddressError) this.#options.refused(error.host);
     if (!isTransient(error)) throw OciError.from(error);
     return new RetryLater('broken', error);
   }
