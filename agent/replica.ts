@@ -21,8 +21,8 @@ export interface ReplicaOptions {
   readonly lost: () => void;
   /** It owes a sign of life: time to see which others could stand in. */
   readonly suspected: () => void;
-  /** Is there none that could stand in for it, though there are others? */
-  readonly isAlone: () => boolean;
+  /** Is more silence to be borne of it? */
+  readonly isNeeded: () => boolean;
   /** A read was ended, because the replica cannot go on with it. */
   readonly readFailed: () => void;
 }
@@ -42,6 +42,7 @@ export class Replica implements ReadPeer, Disposable {
   #state: ReplicaState = 'connecting';
   #settled = Promise.withResolvers<undefined>();
   #nextAttemptMs = 0;
+  #fellSilentAtMs = -Infinity;
 
   constructor(address: Address, options: ReplicaOptions) {
     this.address = address;
@@ -52,7 +53,7 @@ export class Replica implements ReadPeer, Disposable {
         if (this.connection) options.suspected();
       },
       silent: () => this.#silent(),
-      isAlone: () => this.#isAlone(),
+      isNeeded: () => this.#isNeeded(),
     });
     void this.#live();
   }
@@ -69,6 +70,11 @@ export class Replica implements ReadPeer, Disposable {
   /** Could it stand in for another one? */
   get isHeard(): boolean {
     return this.connection !== undefined && this.#pulse.isHeard;
+  }
+
+  /** Was it left a moment ago, because it said nothing? Then what it was asked is asked of the others. */
+  get hasFallenSilent(): boolean {
+    return performance.now() - this.#fellSilentAtMs < this.#options.retryMs;
   }
 
   /** Settles when it is known whether it serves; that takes a second at most. */
@@ -97,7 +103,7 @@ export class Replica implements ReadPeer, Disposable {
     return {
       heard: () => this.#pulse.heard(),
       unreachable: () => {
-        if (!this.#pulse.isHeard && this.#isAlone()) return; // where connections time out nothing else is heard
+        if (!this.#pulse.isHeard && this.#isNeeded()) return; // where connections time out nothing else is heard
         this.#options.readFailed();
         this.#leave(new OciError('UNAVAILABLE', 'its content cannot be read'));
       },
@@ -155,12 +161,13 @@ export class Replica implements ReadPeer, Disposable {
     }
   }
 
-  #isAlone(): boolean {
-    return this.connection !== undefined && this.#options.isAlone();
+  #isNeeded(): boolean {
+    return this.connection !== undefined && this.#options.isNeeded();
   }
 
   #silent(): void {
     const reason = new OciError('UNAVAILABLE', 'a replica of the shared tier says nothing any more');
+    if (this.connection) this.#fellSilentAtMs = performance.now();
     this.#leave(reason);
     for (const failed of this.#readings) {
       this.#options.readFailed();

@@ -173,9 +173,10 @@ export class Replicas implements TierQuestions, Disposable {
         suspected: () => {
           for (const replica of this.#replicas.values()) replica.probe();
         },
-        isAlone: () => {
+        isNeeded: () => {
           const others = [...this.#replicas.values()].filter((replica) => replica !== made);
-          return others.length > 0 && !others.some(({ isHeard }) => isHeard);
+          const hasMoreToDo = others.some(({ hasFallenSilent }) => hasFallenSilent);
+          return hasMoreToDo || (others.length > 0 && !others.some(({ isHeard }) => isHeard));
         },
         readFailed: () => events.failedOver('read'),
       },

@@ -6,8 +6,8 @@ export interface PulseOptions {
   readonly suspect: () => void;
   /** It is taken for dead; again and again, as long as somebody uses it all the same. */
   readonly silent: () => void;
-  /** Is there no other peer that could do instead? Then it is asked again, and again, before it is taken for dead. */
-  readonly isAlone?: (() => boolean) | undefined;
+  /** Is it not to be given up yet? Then it is asked again, and again, before it is taken for dead. */
+  readonly isNeeded?: (() => boolean) | undefined;
   readonly tickMs?: number;
 }
 
@@ -17,7 +17,7 @@ const ASK_AT = 2;
 const SUSPECT_AT = 4;
 const SILENT_AT = 8;
 const REST_TICKS = 10;
-/** Of asking again where there is no other, 0.7 s each: 2.9 s of silence in all. */
+/** Of asking again a peer that is needed, 0.7 s each: 2.9 s of silence in all. */
 const MORE_ROUNDS = 3;
 
 /**
@@ -85,7 +85,7 @@ export class Pulse {
     if (this.#silentTicks === ASK_AT) this.#options.ask();
     if (this.#silentTicks === SUSPECT_AT) this.#options.suspect();
     if (this.#silentTicks < SILENT_AT) return;
-    if (this.#rounds < MORE_ROUNDS && this.#options.isAlone?.() === true) {
+    if (this.#rounds < MORE_ROUNDS && this.#options.isNeeded?.() === true) {
       this.#rounds += 1;
       this.#silentTicks = ASK_AT - 1;
       return;

@@ -161,6 +161,7 @@ async function take(
   if (!begun && !gap) return true;
   if (turn.kind === 'held') {
     const before = missingBytes(ingest);
+    const nextAtMs = performance.now() + RETRY_MS;
     try {
       const { registry } = question.place;
       const source = replicas.source(turn.holder, { registry });
@@ -171,7 +172,7 @@ async function take(
       if (ingest.failure) throw error;
       if (missingBytes(ingest) === before) {
         turns.isStuck(turn.holder);
-        await delay(RETRY_MS, undefined, { signal });
+        await delay(Math.max(0, nextAtMs - performance.now()), undefined, { signal });
       }
       return false;
     }

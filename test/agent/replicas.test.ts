@@ -131,6 +131,25 @@ describe('Replicas', () => {
     expect(it.changes.at(-1)).toBe(`${first} failed`);
   });
 
+  test('are given time when another has just been left, whose questions come to them', async () => {
+    await using it = await replicas(3);
+    await it.until('healthy', 3);
+    const [first = '', second = '', third = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
+    it.at(first).silence = new Promise(() => undefined);
+    const silence = Promise.withResolvers<undefined>();
+    it.at(second).answers.openBlob = () => {
+      it.at(second).silence = silence.promise;
+      return { size: 1, readUrl: `http://${second}:1/x` };
+    };
+    const asking = it.askFor();
+    // One when the first one was suspected, and two of its own: it would be left in between.
+    await expect.poll(() => it.at(second).healthChecks, { timeout: 10_000 }).toBe(3);
+    expect(it.changes.slice(3)).toEqual([`${first} failed`]);
+    silence.resolve(undefined);
+    expect(await asking).toBe(second);
+    expect([it.at(third).blobQuestions, it.replicas.count('healthy')]).toEqual([[], 2]);
+  });
+
   test('are UNAVAILABLE when all of them stay silent for three seconds', async () => {
     await using it = await replicas(2);
     await it.until('healthy', 2);

@@ -69,7 +69,7 @@ test('a replica that fetches is frozen (SIGSTOP) until others have taken over, a
     const { daemon } = await holderAt(moment());
     await away(daemon, AWAY_MS);
   });
-  // Whether it was in the middle of an object is chance; that others take it over then: test/shared-tier/once.test.ts.
+  // Whether it was in the middle of an object is chance; that others take it over then: test/shared-tier/once.holders.test.ts.
   expect(outcome).toMatchObject(ALL_RIGHT);
 });
 

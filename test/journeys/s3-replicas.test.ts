@@ -26,8 +26,8 @@ async function replicasOnBucket() {
     written: (part: string) => server.bucket.keys().filter((key) => key.includes(part)),
     /** Writes an object beside the store's id. */
     put: (key: string, content: object) => {
-      const id = server.bucket.keys().find((each) => each.endsWith('/v1/id')) ?? '';
-      server.bucket.put(id.replace('/v1/id', key), Buffer.from(JSON.stringify(content)));
+      const id = server.bucket.keys().find((each) => each.endsWith('/v1/id'));
+      server.bucket.put(`${id?.replace('/v1/id', key)}`, Buffer.from(JSON.stringify(content)));
     },
     /** Ends all replicas at once, and starts them on other machines. */
     async restartAll(): Promise<void> {

@@ -6,7 +6,7 @@ const TICK_MS = 5;
 /** Longer than any silence that is borne. */
 const LONG_MS = 40 * TICK_MS;
 
-function pulse(asked: (pulse: Pulse) => void = () => undefined, isAlone?: () => boolean) {
+function pulse(asked: (pulse: Pulse) => void = () => undefined, isNeeded?: () => boolean) {
   const said: string[] = [];
   const silent = Promise.withResolvers<void>();
   const it: Pulse = new Pulse({
@@ -19,7 +19,7 @@ function pulse(asked: (pulse: Pulse) => void = () => undefined, isAlone?: () => 
       said.push('silent');
       silent.resolve();
     },
-    isAlone,
+    isNeeded,
     tickMs: TICK_MS,
   });
   return { pulse: it, said, silent: silent.promise };
@@ -98,7 +98,7 @@ describe('Pulse', () => {
     expect(said).toEqual(['ask', 'silent']);
   });
 
-  test('asks a peer again, and again, before it takes it for dead when there is no other', async () => {
+  test('asks a peer again, and again, before it takes it for dead when it is needed', async () => {
     const { pulse: it, said } = pulse(undefined, () => true);
     const use = it.use();
     const round = ['ask', 'suspect'];
@@ -107,7 +107,7 @@ describe('Pulse', () => {
     use[Symbol.dispose]();
   });
 
-  test('takes a peer for dead that was asked again, when there is another by then', async () => {
+  test('takes a peer for dead that was asked again, when it is not needed any more', async () => {
     let asked = 0;
     const { pulse: it, said } = pulse(
       () => (asked += 1),
