@@ -3,6 +3,7 @@ import { OciError } from '../../oci/error.ts';
 import { Slots } from '../slots.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
+import { givingWay } from './giving-way.ts';
 import type { OriginHttpOptions } from './origin-http.ts';
 import { OriginRefused } from './origin-refused.ts';
 import { isRelayable } from './realm.ts';
@@ -102,7 +103,12 @@ export class PushHttp {
       void [push, turn]; // held until the answer is there
       const signature = this.#isRegistry(url) ? await this.#signer.prepared(question) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
-      const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
+      const response = await this.#send(
+        { ...question, headers: { ...headers, ...length } },
+        url,
+        signature,
+        this.#shared(body),
+      );
       const answer = { response, url, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {
         await discard(response);
@@ -114,6 +120,14 @@ export class PushHttp {
     } catch (error) {
       throw this.#laterOf(error, signal);
     }
+  }
+
+  /** By the last connection for bodies, a body whose client is slow goes only as long as nobody else wants to use it. */
+  #shared(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const { origin, turns } = this.#options;
+    if (origin.maxConnections > 2) return body;
+    // Of a single one, the questions of pulls are behind it as well, which take no turns.
+    return givingWay(body, () => origin.maxConnections === 1 || turns.waiting > 0);
   }
 
   /** @throws what cannot be tried again */

@@ -50,6 +50,7 @@ export class ClientBody {
   #isEnded = false;
   #failure: OciError | undefined;
   #taking: Promise<Uint8Array | undefined> | undefined;
+  #waiting: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #waitedMs = 0;
   #unpacedBytes = 0;
@@ -108,6 +109,16 @@ export class ClientBody {
         at += piece.length;
         yield piece.length < SENT_BYTES ? Buffer.from(piece) : piece;
       }
+    }
+  }
+
+  /** Waits until more of it has come, enough to be worth a connection, or its end. @throws OciError its failure */
+  async gathered(): Promise<void> {
+    const enough = this.#position + AHEAD_BYTES / 2;
+    try {
+      while (this.#backlog.end < enough && !this.#raw.readableEnded) await this.#more();
+    } catch (error) {
+      throw (this.#failure ??= OciError.from(error));
     }
   }
 
@@ -194,7 +205,6 @@ export class ClientBody {
     if (!this.#isBegun) raw.on('data', this.#came);
     this.#isBegun = true;
     for (;;) {
-      this.#signal.throwIfAborted();
       const piece = this.#backlog.read(this.#position, this.#backlog.end);
       if (piece) {
         const aheadBytes = this.#backlog.end - this.#position - piece.length;
@@ -204,12 +214,24 @@ export class ClientBody {
         return piece;
       }
       if (raw.readableEnded) return undefined;
-      if (raw.destroyed) throw new OciError('UNAVAILABLE', 'the client hung up');
-      await this.#wait();
+      await this.#more();
     }
   }
 
+  /** Waits until something has changed. */
+  async #more(): Promise<void> {
+    this.#signal.throwIfAborted();
+    if (this.#raw.destroyed) throw new OciError('UNAVAILABLE', 'the client hung up');
+    await this.#wait();
+    this.#signal.throwIfAborted();
+  }
+
   async #wait(): Promise<void> {
+    this.#waiting ??= this.#waitNow().finally(() => (this.#waiting = undefined));
+    await this.#waiting;
+  }
+
+  async #waitNow(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const startedAtMs = performance.now();
     let isLate = false;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
+import { GaveWay } from '../origin/giving-way.ts';
 import { OriginRefused } from '../origin/origin-refused.ts';
 import type { OriginUpload, Part, PushClient } from '../origin/push-client.ts';
 import type { Pusher } from '../origin/push-http.ts';
@@ -106,6 +107,7 @@ export class Transfer {
     const waitMs = Math.max(100 * 2 ** this.#breaks, error.afterMs);
     if (this.#breaks > MAX_BREAKS || waitMs > PATIENCE_MS) throw new OriginDown(error.cause);
     await delay(waitMs, undefined, { signal: pusher.signal });
+    if (error instanceof GaveWay) await body.gathered();
     const { location, offset } = await this.#status(error);
     const isKept = offset !== undefined && offset <= body.position && body.canRepeat(offset);
     if (!isKept) throw new OriginDown(error.cause);
