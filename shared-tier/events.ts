@@ -30,7 +30,7 @@ export interface TierEvents {
   readonly admin: (method: string, subject: string, peer: string, error: OciError | undefined) => void;
   readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
-  readonly privateAddress: (registry: Registry) => void;
+  readonly privateAddress: (registry: Registry, redirectHost: string | undefined) => void;
   readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
@@ -140,7 +140,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     metrics,
   );
   const seldom = new Seldom();
-  const warned = new Set<Registry>();
+  const warned = new Set<string>();
 
   return {
     origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
@@ -218,13 +218,15 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         log.error({ times, err: error }, 'the store does not take or give something; serving goes on');
       });
     },
-    privateAddress: (registry) => {
-      if (warned.has(registry) || warned.size >= 1_000) return;
-      warned.add(registry);
-      const lines = `registries:\n  ${registry}:\n    endpoint: https://${registry}`;
+    privateAddress: (registry, redirectHost) => {
+      const place = `${registry} ${redirectHost}`;
+      if (warned.has(place) || warned.size >= 1_000) return;
+      warned.add(place);
+      const key = redirectHost === undefined ? `endpoint: https://${registry}` : `redirectHosts: ["${redirectHost}"]`;
+      const lines = `registries:\n  ${registry}:\n    ${key}`;
       log.warn(
-        { registry, originsFile: lines },
-        'registry has a private address; to serve it, add these lines to CIRC_ORIGINS',
+        { registry, redirectHost, originsFile: lines },
+        'registry has a private address, or redirects to one; to serve it, add these lines to CIRC_ORIGINS',
       );
     },
   };

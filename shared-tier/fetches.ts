@@ -178,9 +178,16 @@ export class Fetches implements AsyncDisposable {
         // What cannot be read counts as not there: the origin has it.
         const stored = async () =>
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
-        const { provedBytes } = told;
-        const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
-        return await once.start({ ...question, isRecent, isStoreAway: () => records.isAway === true }, missing);
+        const question = {
+          place,
+          download: { ...download, client: client.registry },
+          provedBytes: told.provedBytes,
+          stored,
+          isHeld: async () => (await records.heldAs(place, digest)) !== undefined,
+          isRecent,
+          isStoreAway: () => records.isAway === true,
+        };
+        return await once.start(question, missing);
       },
       notKept: (error) => {
         isKept = false;

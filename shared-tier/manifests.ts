@@ -103,7 +103,10 @@ export class Manifests {
         const turn = await unlessAborted(turns.next(), signal);
         const known = await this.#known(place, digest);
         if (known) return known;
-        if (turn.kind !== 'held') return await this.#fetchInTurn(`${place.registry} ${digest}`, fetch);
+        if (turn.kind !== 'held') {
+          turns.fetches();
+          return await this.#fetchInTurn(`${place.registry} ${digest}`, fetch);
+        }
         const followed = await this.#follow(turn.holder, place, digest, signal);
         if (followed) return followed;
         turns.isStuck(turn.holder);

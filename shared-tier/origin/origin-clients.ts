@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Dispatcher } from 'undici';
 import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { createDispatcher } from './dispatcher.ts';
+import { createDispatcher, hostOf } from './dispatcher.ts';
 import { OperatorCredential } from './operator-credential.ts';
 import type { Origin, Origins } from './origin.ts';
 import { OriginHttp } from './origin-http.ts';
@@ -29,7 +29,8 @@ export interface OriginClientsOptions {
   readonly guard: AddressGuard;
   readonly proxy: string | undefined;
   readonly observe: ObserveOrigin;
-  readonly refused: (registry: Registry) => void;
+  /** It has a private address that the operator did not list, or redirects to such a host. */
+  readonly refused: (registry: Registry, redirectHost: string | undefined) => void;
   /** The operator's credentials for the registry cannot be read now. */
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
   /** See `DispatcherOptions`. */
@@ -77,7 +78,11 @@ export class OriginClients implements AsyncDisposable {
     const questionsAtOnce = questions === 0 ? origin.maxConnections : questions;
     // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
     const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
-    const wire = { origin, guard, bulk, turns, control, questionsAtOnce, observe, refused, patienceMs };
+    const { endpoint } = origin;
+    const isOwn = (host: string): boolean =>
+      !origin.isTrusted(endpoint) && (host === endpoint.host || host === hostOf(endpoint));
+    const notDialled = (host: string): void => refused(origin.registry, isOwn(host) ? undefined : host);
+    const wire = { origin, guard, bulk, turns, control, questionsAtOnce, observe, refused: notDialled, patienceMs };
     const registry = new RegistryClient(new OriginHttp(wire));
     const pusher = new PushClient(new PushHttp(wire));
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Dispatcher, errors } from 'undici';
 import { OciError } from '../../oci/error.ts';
-import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
@@ -53,7 +52,7 @@ export interface OriginHttpOptions {
   readonly questionsAtOnce?: number;
   readonly observe: ObserveOrigin;
   /** The registry, or where it redirects to, has a private address that the operator did not list. */
-  readonly refused: (registry: Registry) => void;
+  readonly refused: (host: string) => void;
   /** See `OriginRequest`. */
   readonly patienceMs?: number | undefined;
 }
@@ -113,10 +112,13 @@ export class OriginHttp {
 
   /** A turn begins with the request, its redirects and tokens, and ends with the body. */
   async #inTurn(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
-    if (request.isQuestion) return await this.#queued(request, ticket);
-    const turn = await this.#options.turns.take(request.repository, request.signal);
+    if (request.isQuestion) {
+      await this.#queue.enter(ticket, request.signal);
+      return await this.#entered(request, ticket);
+    }
+    const turn = await this.#connectionInTurn(request, ticket);
     try {
-      const outcome = await this.#queued(request, ticket);
+      const outcome = await this.#entered(request, ticket);
       const body = outcome instanceof RetryLater ? undefined : outcome.response.body;
       if (body?.closed === false) body.once('close', () => turn[Symbol.dispose]());
       else turn[Symbol.dispose]();
@@ -127,8 +129,24 @@ export class OriginHttp {
     }
   }
 
-  async #queued(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
-    await this.#queue.enter(ticket, request.signal);
+  /**
+   * Enters the queue with a connection. Who waits there has none meanwhile, because others may be let in before it; and who
+   * waits for one holds up nobody there.
+   */
+  async #connectionInTurn({ repository, signal }: OriginRequest, ticket: Ticket): Promise<Disposable> {
+    const { turns } = this.#options;
+    for (;;) {
+      const turn = await turns.take(repository, signal);
+      if (this.#queue.tryToEnter(ticket)) return turn;
+      turn[Symbol.dispose]();
+      await this.#queue.enter(ticket, signal);
+      const free = turns.tryToTake(repository);
+      if (free) return free;
+      this.#queue.withdraw(ticket);
+    }
+  }
+
+  async #entered(request: OriginRequest, ticket: Ticket): Promise<OriginAnswer | RetryLater> {
     let outcome: OriginAnswer | RetryLater | undefined;
     try {
       outcome = await this.#try(request);
@@ -145,7 +163,7 @@ export class OriginHttp {
     } catch (error) {
       if (error instanceof RetryLater) return error;
       request.signal.throwIfAborted();
-      if (error instanceof PrivateAddressError) this.#options.refused(this.origin.registry);
+      if (error instanceof PrivateAddressError) this.#options.refused(error.host);
       // Ten seconds of silence are enough of a try.
       if (error instanceof errors.HeadersTimeoutError) throw new OriginDown(error);
       if (!isTransient(error)) throw OciError.from(error);

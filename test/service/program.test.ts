@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { EMBEDDED } from '../../scripts/embedded.ts';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
 import { DirectoryLock } from '../../content/directory-lock.ts';
@@ -57,21 +58,23 @@ const PROGRAMS = [
     file: 'scripts/start.ts',
     name: 'circ',
     variables: { ...TIER_VARIABLES, ...AGENT_VARIABLES },
+    defaults: EMBEDDED,
     listener: 'CIRC_TIER_GRPC_LISTEN',
   },
 ];
 
-describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
+describe.each(PROGRAMS)('$file', ({ file, name, variables, defaults = {}, listener }) => {
   describe('asked for', () => {
     let help: Exit;
+    const widest = Math.max(...Object.keys(variables).map((each) => each.length));
     beforeAll(async () => {
       help = await run(file, { args: ['--help'] });
     });
 
-    test.each(Object.entries(variables))('--help lists %s with its meaning and default', (variable, { meaning }) => {
+    test.each(Object.entries(variables))('--help lists %s with its meaning and default', (variable, about) => {
       const line = help.stdout.split('\n').find((each) => each.trim().startsWith(`${variable} `));
-      expect(line).toContain(meaning);
-      expect(line).toMatch(/ \[.+\]$/);
+      const byDefault = Object.entries(defaults).find(([each]) => each === variable)?.[1] ?? about.default;
+      expect(line?.trim()).toBe(`${variable.padEnd(widest)}  ${about.meaning} [${byDefault ?? 'unset'}]`);
       expect([help.code, help.stderr]).toEqual([0, '']);
     });
 

@@ -77,14 +77,14 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
   const listed = Object.entries(registries).map(([name, { url }]) => [name, { endpoint: url, ...entry }]);
   const parsed = parseOriginsFile(JSON.stringify({ registries: Object.fromEntries(listed), ...file }));
   const observed: Observed[] = [];
-  const refused: Registry[] = [];
+  const refused: { registry: Registry; redirectHost: string | undefined }[] = [];
   const credentialsFailed: unknown[] = [];
   const clients = new OriginClients({
     origins: new Origins(parsed),
     guard: new AddressGuard(parsed.denyNetworks),
     proxy: parsed.proxy,
     observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
-    refused: (registry) => refused.push(registry),
+    refused: (registry, redirectHost) => refused.push({ registry, redirectHost }),
     credentialsFailed: (_registry, error) => credentialsFailed.push(error),
     ...more,
   });

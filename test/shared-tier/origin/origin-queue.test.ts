@@ -68,6 +68,24 @@ describe('before an origin that answers', () => {
   });
 });
 
+test('no more than a thousand questions wait for one that is slow, nor two thousand that bring bytes for one that limits', async () => {
+  const queue = new OriginQueue(1);
+  const deadlineMs = performance.now() + 60_000;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const enter = async (isFirst: boolean): Promise<void> =>
+    await queue.enter(queue.ticket({ isFirst, deadlineMs }), signal);
+  const asked = queue.ticket({ isFirst: false, deadlineMs });
+  await queue.enter(asked, signal);
+  const waiting = Array.from({ length: 1_000 }, async () => await enter(false).catch(String));
+  await expect(enter(false)).rejects.toThrow('the origin does not answer now');
+  queue.limited(asked, new RetryLater('limited', new Error('429')));
+  const further = Array.from({ length: 1_000 }, async () => await enter(true).catch(String));
+  await expect(enter(true)).rejects.toThrow('the origin does not answer now');
+  controller.abort(new Error('gone'));
+  expect(new Set(await Promise.all([...waiting, ...further]))).toEqual(new Set(['Error: gone']));
+});
+
 describe('before an origin that limits', () => {
   test('all are let in in the end, and what it allows is used', async () => {
     const { ask, asked } = originOf(rate(100), 4);
