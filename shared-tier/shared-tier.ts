@@ -188,6 +188,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const http = await listenOn(oci, config.httpListen);
   const admin = openAdmin({
     kept,
+    access,
     images,
     fetches,
     popularity,
