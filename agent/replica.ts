@@ -3,7 +3,7 @@ import { OciError } from '../oci/error.ts';
 import type { ReadPeer, Reading } from '../service/range-read.ts';
 import { isUnanswered } from '../proto/status.ts';
 import type { Address } from '../service/units.ts';
-import { Pulse } from './pulse.ts';
+import { Pulse } from '../service/pulse.ts';
 import type { TierClient } from './tier-client.ts';
 
 /** `connecting`: may serve in a moment, worth a short wait. `failed`: left alone, but for an attempt now and then. */
@@ -21,14 +21,16 @@ export interface ReplicaOptions {
   readonly lost: () => void;
   /** It owes a sign of life: time to see which others could stand in. */
   readonly suspected: () => void;
+  /** Is more silence to be borne of it? */
+  readonly isNeeded: () => boolean;
   /** A read was ended, because the replica cannot go on with it. */
   readonly readFailed: () => void;
 }
 
 /**
  * One replica of the shared tier, at one address: a connection with a standing health stream, made anew when it is lost.
- * A replica that breaks off, says that it stops, or says nothing is left at once, with all that was asked of it and read
- * from it.
+ * A replica that breaks off or says that it stops is left at once, and one that says nothing when another can stand in,
+ * with all that was asked of it and read from it.
  */
 export class Replica implements ReadPeer, Disposable {
   readonly address: Address;
@@ -40,6 +42,7 @@ export class Replica implements ReadPeer, Disposable {
   #state: ReplicaState = 'connecting';
   #settled = Promise.withResolvers<undefined>();
   #nextAttemptMs = 0;
+  #fellSilentAtMs = -Infinity;
 
   constructor(address: Address, options: ReplicaOptions) {
     this.address = address;
@@ -50,6 +53,7 @@ export class Replica implements ReadPeer, Disposable {
         if (this.connection) options.suspected();
       },
       silent: () => this.#silent(),
+      isNeeded: () => this.#isNeeded(),
     });
     void this.#live();
   }
@@ -61,6 +65,16 @@ export class Replica implements ReadPeer, Disposable {
   /** What can be asked now. */
   get connection(): TierClient | undefined {
     return this.#state === 'healthy' ? this.#client : undefined;
+  }
+
+  /** Could it stand in for another one? */
+  get isHeard(): boolean {
+    return this.connection !== undefined && this.#pulse.isHeard;
+  }
+
+  /** Was it left a moment ago, because it said nothing? Then what it was asked is asked of the others. */
+  get hasFallenSilent(): boolean {
+    return performance.now() - this.#fellSilentAtMs < this.#options.retryMs;
   }
 
   /** Settles when it is known whether it serves; that takes a second at most. */
@@ -89,6 +103,7 @@ export class Replica implements ReadPeer, Disposable {
     return {
       heard: () => this.#pulse.heard(),
       unreachable: () => {
+        if (!this.#pulse.isHeard && this.#isNeeded()) return; // where connections time out nothing else is heard
         this.#options.readFailed();
         this.#leave(new OciError('UNAVAILABLE', 'its content cannot be read'));
       },
@@ -146,8 +161,13 @@ export class Replica implements ReadPeer, Disposable {
     }
   }
 
+  #isNeeded(): boolean {
+    return this.connection !== undefined && this.#options.isNeeded();
+  }
+
   #silent(): void {
     const reason = new OciError('UNAVAILABLE', 'a replica of the shared tier says nothing any more');
+    if (this.connection) this.#fellSilentAtMs = performance.now();
     this.#leave(reason);
     for (const failed of this.#readings) {
       this.#options.readFailed();

@@ -161,7 +161,7 @@ export class Replicas implements TierQuestions, Disposable {
 
   #replica(host: string): Replica {
     const { tier, events, connect = (address) => new TierClient(address) } = this.#options;
-    return new Replica(
+    const made: Replica = new Replica(
       { host, port: tier.port },
       {
         connect,
@@ -173,9 +173,15 @@ export class Replicas implements TierQuestions, Disposable {
         suspected: () => {
           for (const replica of this.#replicas.values()) replica.probe();
         },
+        isNeeded: () => {
+          const others = [...this.#replicas.values()].filter((replica) => replica !== made);
+          const hasMoreToDo = others.some(({ hasFallenSilent }) => hasFallenSilent);
+          return hasMoreToDo || (others.length > 0 && !others.some(({ isHeard }) => isHeard));
+        },
         readFailed: () => events.failedOver('read'),
       },
     );
+    return made;
   }
 }
 

@@ -111,7 +111,7 @@ export class TierClient implements Disposable {
     );
     return {
       descriptor: fromWire(answer.manifest),
-      content: answer.content,
+      content: alone(answer.content),
       readable: answer.readable.map(fromWire),
       fromOrigin: answer.fromOrigin,
       grant: grantFromWire(answer.grant, askedAtMs),
@@ -194,7 +194,14 @@ function fromWire(descriptor: Descriptor__Output | null): Descriptor {
 
 /** The answer was given after it was asked for: counted from then, the end cannot be later than the tier meant it. */
 function grantFromWire(grant: Grant__Output | null, askedAtMs: number): Grant | undefined {
-  return grant && grant.token.length > 0 ? { token: grant.token, endsAtMs: askedAtMs + grant.validForMs } : undefined;
+  return grant && grant.token.length > 0
+    ? { token: alone(grant.token), endsAtMs: askedAtMs + grant.validForMs }
+    : undefined;
+}
+
+/** gRPC gives a part of the 64 KiB that came from its socket at once. Who remembers that part remembers all of them. */
+function alone(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 const FORMS = { ns: 'FORM_NS', path: 'FORM_PATH', default: 'FORM_DEFAULT' } as const;

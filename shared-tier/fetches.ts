@@ -117,6 +117,12 @@ export class Fetches implements AsyncDisposable {
     }
   }
 
+  /** This origin's bytes are not what the digest says: they are not asked for again for a while. */
+  foundWrong(place: Place, digest: Digest, error: OciError): void {
+    this.#corrupt.set(keyOf(place.registry, digest), true);
+    this.#options.events.ended(place, digest, error);
+  }
+
   /** Were this origin's bytes not found wrong a moment ago? */
   isTrusted(registry: Registry, digest: Digest): boolean {
     return !this.#corrupt.has(keyOf(registry, digest));
@@ -178,9 +184,16 @@ export class Fetches implements AsyncDisposable {
         // What cannot be read counts as not there: the origin has it.
         const stored = async () =>
           (await records.hasFrom(place.registry, digest)) ? await store.open(digest).catch(() => undefined) : undefined;
-        const { provedBytes } = told;
-        const question = { place, download: { ...download, client: client.registry }, provedBytes, stored };
-        return await once.start({ ...question, isRecent, isStoreAway: () => records.isAway === true }, missing);
+        const question = {
+          place,
+          download: { ...download, client: client.registry },
+          provedBytes: told.provedBytes,
+          stored,
+          isHeld: async () => (await records.heldAs(place, digest)) !== undefined,
+          isRecent,
+          isStoreAway: () => records.isAway === true,
+        };
+        return await once.start(question, missing);
       },
       notKept: (error) => {
         isKept = false;

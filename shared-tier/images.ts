@@ -115,6 +115,7 @@ export class Images {
       const known = endsAtMs > 0 ? await this.#holdings.stat(visit.place, digest) : undefined;
       if (known) await this.#holdings.assertBlob(visit.place, digest);
       const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest, 'question');
+      this.#options.fetches.assertTrusted(visit.place.registry, digest);
       const stored = known ?? (await this.#holdings.stat(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
     });
@@ -126,9 +127,10 @@ export class Images {
       const { digest } = question;
       const { place } = visit;
       const { fetches } = this.#options;
-      let proof: Proof = { endsAtMs: await this.#rightEnd(visit, digest) };
-      const isGranted = proof.endsAtMs > 0 || visit.repositoryEnd > 0;
+      const isGranted = visit.repositoryEnd > 0 || visit.blobEnd(digest) > 0;
       let stored = isGranted ? await this.#holdings.openable(place, digest) : undefined;
+      // Only now: what has just come for this repository is recorded with it, and needs no proof of its own.
+      let proof: Proof = { endsAtMs: await this.#rightEnd(visit, digest) };
       // Of a repository that may be read the fetch itself tells whether it has the blob: else there were two questions a
       // blob. Not where the operator's credentials fetch: the origin would tell what the operator may read.
       const isTrusted = fetches.isTrusted(place.registry, digest);

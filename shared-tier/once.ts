@@ -24,6 +24,8 @@ export interface OnceQuestion {
   readonly provedBytes: number | undefined;
   /** What came from this origin and is in the store by now. */
   readonly stored: () => Promise<Content | undefined>;
+  /** Is the repository, which this caller may read, known to hold it by now? Then the origin need not be asked. */
+  readonly isHeld: () => Promise<boolean>;
   /** Was it fetched here a moment ago, maybe since this caller's look into the store? Then that needs no turn. */
   readonly isRecent?: boolean;
   /** Has the store given no answer a moment ago? */
@@ -80,8 +82,8 @@ export class Once {
 
   /**
    * Begins as `startDownload` does. That another replica has got the content says nothing about this caller: the origin
-   * has said yes to it before, or says so to the download or to a HEAD; or the holder says that it reads from the very
-   * repository of which this caller has a grant.
+   * has said yes to it before, or says so to the download or to a HEAD; or the holder, or the record of what has come
+   * meanwhile, names the very repository of which this caller has a grant.
    *
    * @throws OciError see `RegistryClient.getBlob` and `RegistryClient.headBlob`
    */
@@ -103,8 +105,12 @@ async function begin(
   missing: ByteRange | undefined,
 ): Promise<SharedDownload> {
   const { download, stored, provedBytes } = question;
-  const isHere = question.isRecent === true && !missing && (await isStored(stored));
-  if (isHere) return { sizeBytes: await provedSize(question), isStored: true, isCopy: false, ...NOTHING_MISSING };
+  if (question.isRecent === true && !missing) {
+    await using content = await stored();
+    if (content) {
+      return { sizeBytes: await provedSize(question, content), isStored: true, isCopy: false, ...NOTHING_MISSING };
+    }
+  }
   const turn = await turns.next();
   await using content = turn.kind === 'held' ? undefined : await stored();
   // Those who wait have had their answer already when only a part is missing.
@@ -113,11 +119,11 @@ async function begin(
   if (turn.kind === 'held') {
     if (sizeBytes === undefined) started = await startAt(turn.holder, replicas, question);
   } else if (!content) {
-    if (turn.kind === 'acquired' && question.isStoreAway?.() === true) turns.isUnsure();
+    turns.fetches({ isStoreAway: question.isStoreAway?.() === true });
     started = await startDownload(withLoss(download, turn), missing);
   }
   sizeBytes = started?.sizeBytes ?? sizeBytes;
-  sizeBytes ??= await provedSize(question);
+  sizeBytes ??= await provedSize(question, content);
   return {
     sizeBytes,
     isStored: content !== undefined,
@@ -132,14 +138,11 @@ async function begin(
   };
 }
 
-/** What the origin says of the size to this caller, and so that it may be read. */
-async function provedSize({ download, provedBytes }: OnceQuestion): Promise<number> {
-  return provedBytes ?? (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
-}
-
-async function isStored(stored: OnceQuestion['stored']): Promise<boolean> {
-  await using content = await stored();
-  return content !== undefined;
+/** The size, when it is right that this caller may know it: by what is recorded, or by what the origin says to it. */
+async function provedSize({ download, provedBytes, isHeld }: OnceQuestion, content?: Content): Promise<number> {
+  if (provedBytes !== undefined) return provedBytes;
+  if (content && (await isHeld())) return content.sizeBytes;
+  return (await download.client.headBlob(download.repository, download.digest, download)).sizeBytes;
 }
 
 /** Takes in all that this turn gives. @returns whether that is everything; if not, it is somebody else's turn now */
@@ -158,6 +161,7 @@ async function take(
   if (!begun && !gap) return true;
   if (turn.kind === 'held') {
     const before = missingBytes(ingest);
+    const nextAtMs = performance.now() + RETRY_MS;
     try {
       const { registry } = question.place;
       const source = replicas.source(turn.holder, { registry });
@@ -168,7 +172,7 @@ async function take(
       if (ingest.failure) throw error;
       if (missingBytes(ingest) === before) {
         turns.isStuck(turn.holder);
-        await delay(RETRY_MS, undefined, { signal });
+        await delay(Math.max(0, nextAtMs - performance.now()), undefined, { signal });
       }
       return false;
     }
@@ -176,8 +180,12 @@ async function take(
 
   try {
     await using content = begun ? undefined : await stored();
-    if (content) await copy(content, ingest, signal);
-    else await (begun ?? (await startDownload(withLoss(download, turn), gap))).into(ingest);
+    if (content) {
+      await copy(content, ingest, signal);
+      return true;
+    }
+    if (!begun) turns.fetches();
+    await (begun ?? (await startDownload(withLoss(download, turn), gap))).into(ingest);
     return true;
   } catch (error) {
     const isLost = turn.kind === 'acquired' && turn.lease.lost.aborted;

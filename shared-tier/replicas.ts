@@ -4,6 +4,7 @@ import { OciError } from '../oci/error.ts';
 import { type ByteRange, parseContentRange } from '../oci/range.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { TlsMaterial } from '../service/tls-material.ts';
+import { HolderWatch } from './holder-watch.ts';
 import type { Holder } from './leases/lease-api.ts';
 import type { BlobSource } from './origin/download.ts';
 import type { BlobBody } from './origin/registry-client.ts';
@@ -71,12 +72,17 @@ export class Replicas implements AsyncDisposable {
     options: { signal: AbortSignal; headersTimeout: number },
   ): Promise<BlobBody> {
     const headers = { range: `bytes=${start}-${end === Infinity ? '' : end - 1}` };
+    const place = splitUrl(url);
+    const watch = new HolderWatch(this.#agent, place);
+    const signal = AbortSignal.any([options.signal, watch.signal]);
     let response: Dispatcher.ResponseData;
     try {
-      response = await this.#agent.request({ ...splitUrl(url), method: 'GET', headers, ...options });
+      response = await this.#agent.request({ ...place, method: 'GET', headers, ...options, signal });
     } catch (cause) {
+      watch[Symbol.dispose]();
       throw new OciError('UNAVAILABLE', 'another replica fetches this content, and cannot be reached', { cause });
     }
+    response.body.once('close', () => watch[Symbol.dispose]());
     const cancel = (): void => {
       response.body.on('error', () => undefined); // destroying it before its end is reported there
       response.body.destroy();
@@ -87,7 +93,14 @@ export class Replicas implements AsyncDisposable {
       cancel();
       throw new OciError('UNAVAILABLE', 'another replica was said to fetch this content, and does not have it');
     }
-    return { start, sizeBytes: part.sizeBytes, isRange: true, pieces: response.body, cancel };
+    return { start, sizeBytes: part.sizeBytes, isRange: true, pieces: heard(response.body, watch), cancel };
+  }
+}
+
+async function* heard(pieces: AsyncIterable<Uint8Array>, watch: HolderWatch): AsyncGenerator<Uint8Array, void, void> {
+  for await (const piece of pieces) {
+    watch.heard();
+    yield piece;
   }
 }
 

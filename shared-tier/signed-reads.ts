@@ -60,6 +60,11 @@ export function signedReadUrl(
   return `${base}${PREFIX}${sealed.toString('base64url')}`;
 }
 
+/** Where it can be asked whether a signed read has begun, given the read's path. */
+export function begunPath(readPath: string): string {
+  return `${BEGUN_PREFIX}${readPath.slice(PREFIX.length)}`;
+}
+
 /**
  * Plain HTTP reads of what gRPC has granted. The URL is the right to read: sealed by the tier, short-lived, for one
  * content. Answers always have a length and are never chunked, so the agent can read them with little effort.

@@ -46,6 +46,11 @@ export class Slots {
     return this.#queues.size;
   }
 
+  /** How many wait, all keys together. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   /**
    * Waits for a slot; the result gives it back. Rejects with the signal's reason.
    *
@@ -56,11 +61,23 @@ export class Slots {
     const queue = this.#queues.get(key) ?? { inUse: 0, waiting: new Set() };
     if (this.#isNext(queue)) this.#enter(key, queue);
     else await this.#turn(key, queue, signal);
-    let taken = true;
+    return this.#taken(key, queue);
+  }
+
+  /** A slot, if one is free. */
+  tryToTake(key: string): Disposable | undefined {
+    const queue = this.#queues.get(key) ?? { inUse: 0, waiting: new Set() };
+    if (!this.#isNext(queue)) return undefined;
+    this.#enter(key, queue);
+    return this.#taken(key, queue);
+  }
+
+  #taken(key: string, queue: Queue): Disposable {
+    let isTaken = true;
     return {
       [Symbol.dispose]: () => {
-        if (taken) this.#giveBack(key, queue);
-        taken = false;
+        if (isTaken) this.#giveBack(key, queue);
+        isTaken = false;
       },
     };
   }

@@ -40,6 +40,8 @@ export class Turns implements AsyncDisposable {
   #turn: Promise<Turn> | undefined;
   /** Whose bytes do not come, and since when. */
   #stuck: { readonly holder: string; readonly sinceMs: number } | undefined;
+  /** Why what is fetched in this turn may come twice; undefined when it does not. */
+  #doubt: { readonly reason: DuplicateReason; readonly error?: OciError } | undefined;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -48,7 +50,7 @@ export class Turns implements AsyncDisposable {
   /** Gives the last one back, and asks for the next one. Never rejects. */
   async next(): Promise<Turn> {
     const before = this.#turn;
-    this.#turn = giveBack(before).then(() => this.#take());
+    this.#turn = giveBack(before).then(() => this.#take(before !== undefined));
     return await this.#turn;
   }
 
@@ -60,10 +62,16 @@ export class Turns implements AsyncDisposable {
     this.#stuck ??= { holder: holder.identity, sinceMs: performance.now() };
   }
 
-  /** In our turn the store was asked for it, and does not answer: it may have it. */
-  isUnsure(): void {
+  /**
+   * In our turn it was not found in the store, and is fetched from the origin now.
+   *
+   * @param isStoreAway it may be in the store, which does not answer
+   */
+  fetches({ isStoreAway = false } = {}): void {
     const { events, place } = this.#options;
-    events.duplicated(place, 'store-away', undefined);
+    const doubt = this.#doubt ?? (isStoreAway ? { reason: 'store-away' as const } : undefined);
+    if (doubt) events.duplicated(place, doubt.reason, doubt.error);
+    this.#doubt = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -72,9 +80,11 @@ export class Turns implements AsyncDisposable {
     await giveBack(turn);
   }
 
-  async #take(): Promise<Turn> {
+  /** @param isLater another replica had its turn at it before, and may have left a part of it behind, or nothing */
+  async #take(isLater: boolean): Promise<Turn> {
     const { leases, events, place, digest } = this.#options;
     const turn = await leases.acquire(`${place.registry} ${digest}`);
+    this.#doubt = undefined;
     if (turn.kind === 'held') {
       if (this.#stuck?.holder !== turn.holder.identity) {
         this.#stuck = undefined;
@@ -84,14 +94,15 @@ export class Turns implements AsyncDisposable {
       }
     } else if (turn.kind === 'uncoordinated') {
       return this.#goAlone('uncoordinated', turn.reason);
-    } else if (turn.isTakenOver) {
-      events.duplicated(place, 'taken-over', undefined);
+    } else if (turn.isTakenOver || isLater) {
+      // Whether its lease is still there says nothing: it may have been swept away, or given back by one that stops.
+      this.#doubt = { reason: 'taken-over' };
     }
     return turn;
   }
 
   #goAlone(reason: DuplicateReason, error: OciError | undefined): Turn {
-    this.#options.events.duplicated(this.#options.place, reason, error);
+    this.#doubt = { reason, ...(error && { error }) };
     return { kind: 'uncoordinated', reason: error ?? new OciError('UNAVAILABLE', 'another replica cannot be reached') };
   }
 }

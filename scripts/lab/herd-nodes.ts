@@ -34,6 +34,7 @@ const result = {
   bytes: 0,
   resumed: 0,
   refused: 0,
+  refusals: new Set<string>(),
   failovers: 0,
   longestPauseMs: 0,
   firstByteMs: [] as number[],
@@ -123,6 +124,7 @@ async function insist<Result>(action: () => Promise<Result>): Promise<Result> {
     } catch (error) {
       if (performance.now() > end) throw error;
       result.refused += 1;
+      result.refusals.add(error instanceof Error ? error.message : String(error));
       await sleep(PAUSE_MS);
     }
   }
@@ -145,6 +147,7 @@ await Promise.all(
 const { user, system } = process.cpuUsage(idle);
 const finished: HerdResult = {
   ...result,
+  refusals: [...result.refusals],
   durationMs: performance.now() - startedAtMs,
   cpuSeconds: (user + system) / 1e6,
   peakBytes: process.resourceUsage().maxRSS * 1024,

@@ -31,6 +31,8 @@ export interface HerdResult {
   readonly resumed: number;
   /** Questions that got no answer, and were asked again a moment later: containerd would have gone to the origin. */
   readonly refused: number;
+  /** What they were answered. */
+  readonly refusals: readonly string[];
   /** Questions and reads that went on at another replica. */
   readonly failovers: number;
   /** The longest time that a node has waited for the next byte of a blob, the first one included. */

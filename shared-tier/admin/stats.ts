@@ -19,7 +19,7 @@ export interface Stats extends Totals {
 }
 
 export interface StatsSources {
-  readonly kept: Pick<ChosenStore, 'usage'>;
+  readonly kept: Pick<ChosenStore, 'latestUsage'>;
   readonly fetches: Fetches;
   readonly agents: ConnectedAgents;
   readonly metrics: MetricsRegistry;
@@ -35,7 +35,7 @@ export function statsOf(sources: StatsSources): () => Promise<Stats> {
   const startedAtMs = performance.now();
   return async () => ({
     ...(await readTotals(metrics)),
-    ...kept.usage(),
+    ...(await kept.latestUsage()),
     capacityBytes,
     fetchesInFlight: fetches.count,
     waiters: fetches.waiters,

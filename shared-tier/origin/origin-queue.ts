@@ -20,7 +20,7 @@ interface Waiting {
   readonly leave: (reason: unknown) => void;
 }
 
-/** An origin that limits is waited for by this many; who comes then goes there without us, or comes again. */
+/** So many questions wait for an origin, and as many more that bring bytes; who comes then goes there without us, or comes again. */
 const MAX_WAITING = 1_000;
 /** Between two attempts while an origin limits and lets some in: short, so that what it allows is used. */
 const PAUSE_MS = { least: 20, usual: 250, longest: 1_000, own: 125, longestOwn: 5_000 } as const;
@@ -62,12 +62,10 @@ export class OriginQueue {
   /** Waits for its turn. @throws OriginDown at the deadline, and when too many wait already; the signal's reason */
   async enter(ticket: Ticket, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    // Of those that bring bytes there are few, and the others wait for them.
-    if (this.#isLimiting && !ticket.isFirst && this.#waiting.length >= MAX_WAITING) throw new OriginDown(TOO_MANY);
+    if (this.#waiting.length >= (ticket.isFirst ? 2 : 1) * MAX_WAITING) throw new OriginDown(TOO_MANY);
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const waiting = { ticket, enter: () => resolve(undefined), leave: reject };
-    const at = this.#waiting.findIndex(({ ticket: other }) => isBefore(ticket, other));
-    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, waiting);
+    this.#insert(waiting);
     // Who only waits for a connection is bounded by his signal.
     const patienceMs = this.#isLimiting ? Math.max(0, ticket.deadlineMs - performance.now()) : LONG_MS;
     const late = setTimeout(() => this.#drop(waiting, new OriginDown(TOO_LATE)), patienceMs);
@@ -80,6 +78,22 @@ export class OriginQueue {
       clearTimeout(late);
       signal.removeEventListener('abort', gone);
     }
+  }
+
+  /** Enters if its turn is now. */
+  tryToEnter(ticket: Ticket): boolean {
+    let isIn = false;
+    const waiting = { ticket, enter: () => void (isIn = true), leave: () => undefined };
+    this.#insert(waiting);
+    this.#admit();
+    if (!isIn) this.#drop(waiting, undefined);
+    return isIn;
+  }
+
+  /** It has entered, and asks nothing now after all. */
+  withdraw(ticket: Ticket): void {
+    this.#leave(ticket);
+    this.#admit();
   }
 
   /** The origin has answered something, or cannot be reached. */
@@ -134,6 +148,11 @@ export class OriginQueue {
   #leave(ticket: Ticket): void {
     if (ticket.isCounted) this.#asking -= 1;
     ticket.isCounted = false;
+  }
+
+  #insert(waiting: Waiting): void {
+    const at = this.#waiting.findIndex(({ ticket: other }) => isBefore(waiting.ticket, other));
+    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, waiting);
   }
 
   #drop(waiting: Waiting, reason: unknown): void {

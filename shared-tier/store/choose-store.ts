@@ -10,7 +10,7 @@ import { PublicFiles } from '../access/public-files.ts';
 import type { PublicRecords } from '../access/public-places.ts';
 import { FileRecords, type Records } from '../records.ts';
 import { readStoreId } from '../store-id.ts';
-import type { TakeTurn } from './collector.ts';
+import type { BucketUsage, TakeTurn } from './collector.ts';
 import type { StoreConfig } from './store-config.ts';
 
 /** The store that the configuration names, with all that belongs to it. */
@@ -25,7 +25,9 @@ export interface ChosenStore extends AsyncDisposable {
   /** Random, the same for all replicas that share the store. */
   readonly id: string;
   /** What is in the store; of a bucket by the collector's last round, whichever replica that is. */
-  readonly usage: () => { readonly blobs: number; readonly bytes: number };
+  readonly usage: () => BucketUsage;
+  /** The same, after a look at what the replica that collects has written down since. */
+  readonly latestUsage: () => Promise<BucketUsage>;
   /** Begins to keep the store within its size, in this replica's turns. A store in a directory does so by itself. */
   readonly startCollecting: (takeTurn: TakeTurn) => void;
 }
@@ -71,6 +73,7 @@ async function openDisk(
   opening.defer(() => opened.settled());
   const publicRecords = await PublicFiles.open(layout, failed);
   const id = await readStoreId(layout);
+  const usage = () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes });
   const open = opening.move();
   return {
     store,
@@ -79,7 +82,8 @@ async function openDisk(
     publicRecords,
     layout,
     id,
-    usage: () => ({ blobs: store.usage.blobs, bytes: store.usage.bytes }),
+    usage,
+    latestUsage: async () => usage(),
     startCollecting: () => undefined,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

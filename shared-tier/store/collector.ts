@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { EvictionReason } from '../../content/disk-store.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -47,6 +48,9 @@ interface Stored {
 }
 
 const EVERY_MS = 5 * 60_000;
+/** What another replica has found is looked up at most this often, and waited for so long. */
+const LEARN_EVERY_MS = 10_000;
+const LEARN_MS = 1_000;
 const GRACE_MS = 10 * 60_000;
 const ABANDONED_MS = 24 * 3_600_000;
 /** Public repositories that are remembered. */
@@ -69,6 +73,7 @@ export class Collector implements AsyncDisposable {
   #turn: CollectorTurn | undefined;
   #uses: LastUses | undefined;
   #usage: BucketUsage | undefined;
+  #learntAtMs = -Infinity;
   #round: Promise<void> = Promise.resolve();
 
   constructor(options: CollectorOptions) {
@@ -78,6 +83,17 @@ export class Collector implements AsyncDisposable {
 
   /** Undefined until any replica has collected. */
   get usage(): BucketUsage | undefined {
+    return this.#usage;
+  }
+
+  /** The same as it is now, if it is another replica that collects. */
+  async latestUsage(): Promise<BucketUsage | undefined> {
+    const isOurs = this.#turn?.lost.aborted === false;
+    if (!isOurs && performance.now() - this.#learntAtMs > LEARN_EVERY_MS) {
+      this.#learntAtMs = performance.now();
+      const learning = this.learnUsage().catch(this.#options.failed);
+      await Promise.race([learning, sleep(LEARN_MS, undefined, { ref: false })]);
+    }
     return this.#usage;
   }
 

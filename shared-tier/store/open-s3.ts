@@ -11,6 +11,9 @@ import { S3Store } from './s3-store.ts';
 import type { StoreConfig } from './store-config.ts';
 import { Uses } from './uses.ts';
 
+/** Until any replica has looked. */
+const NOTHING = { blobs: 0, bytes: 0 };
+
 /** Opens the store in a bucket, with a spool in a directory. @throws OciError UNAVAILABLE */
 export async function openS3(
   {
@@ -42,7 +45,8 @@ export async function openS3(
     publicRecords: new S3PublicRecords(bucket, failed),
     layout: spool.layout,
     id,
-    usage: () => collector?.usage ?? { blobs: 0, bytes: 0 },
+    usage: () => collector?.usage ?? NOTHING,
+    latestUsage: async () => (await collector?.latestUsage()) ?? NOTHING,
     startCollecting: (takeTurn: TakeTurn) => {
       collector = open.use(new Collector({ bucket, catalog, takeTurn, capacityBytes, urlLifeMs, evicted, failed }));
       void collector.learnUsage().catch(failed);

@@ -33,10 +33,10 @@ describe('TierClient', () => {
     const askedAtMs = Date.now();
     expect(await client.resolveManifest({ ...CALLER, form: 'path', authorization }, TAG, question)).toEqual({
       descriptor: { mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 },
-      content: Buffer.from('a'),
+      content: new Uint8Array(Buffer.from('a')),
       readable: [{ mediaType: 'application/x', digest: DIGEST, sizeBytes: 2 ** 45 }],
       fromOrigin: true,
-      grant: { token: Buffer.from('sealed'), endsAtMs: expect.closeTo(askedAtMs + 1_000, -3) },
+      grant: { token: new Uint8Array(Buffer.from('sealed')), endsAtMs: expect.closeTo(askedAtMs + 1_000, -3) },
     });
     expect(tier.manifestQuestions[0]).toMatchObject({
       target: { registry: 'registry.test', repository: 'org/app' },
@@ -81,6 +81,21 @@ describe('TierClient', () => {
     using client = new TierClient(tier.address);
     const asking = client.resolveManifest(CALLER, TAG, { accept: [], withContent: false, grant: new Uint8Array() });
     await expect(asking).rejects.toBeInstanceOf(OciError);
+  });
+
+  test('gives bytes that take no more memory than they are long', async () => {
+    const descriptor = { mediaType: 'application/x', digest: DIGEST, size: 1 };
+    await using tier = await scriptedTier({
+      resolveManifest: () => ({
+        manifest: descriptor,
+        content: Buffer.from('a'),
+        grant: { token: Buffer.from('sealed'), validForMs: 1_000 },
+      }),
+    });
+    using client = new TierClient(tier.address);
+    const question = { accept: [], withContent: true, grant: new Uint8Array() };
+    const { content, grant } = await client.resolveManifest(CALLER, TAG, question);
+    expect([content.buffer.byteLength, grant?.token.buffer.byteLength]).toEqual([1, 6]);
   });
 
   test('takes an answer whose URL is none as one without URL', async () => {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { generatedBlob } from '../support/blobs.ts';
+import { adminOf } from '../support/house-admin.ts';
 import { type ReplicatedTier, startReplicas } from '../support/house-replicas.ts';
 import { ask } from '../support/origin-client.ts';
 import { type S3Server, s3Server } from '../support/s3-server.ts';
@@ -23,6 +24,11 @@ async function replicasOnBucket() {
     tier,
     /** What is in the bucket below a part of its keys. */
     written: (part: string) => server.bucket.keys().filter((key) => key.includes(part)),
+    /** Writes an object beside the store's id. */
+    put: (key: string, content: object) => {
+      const id = server.bucket.keys().find((each) => each.endsWith('/v1/id'));
+      server.bucket.put(`${id?.replace('/v1/id', key)}`, Buffer.from(JSON.stringify(content)));
+    },
     /** Ends all replicas at once, and starts them on other machines. */
     async restartAll(): Promise<void> {
       for (const host of HOSTS) tier.at(host).kill('SIGKILL');
@@ -31,6 +37,23 @@ async function replicasOnBucket() {
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
+
+test('how much there is in the bucket any replica tells, by the last round of whichever collects', async () => {
+  await using it = await replicasOnBucket();
+  const tell = async () =>
+    await Promise.all(
+      HOSTS.map(async (host) => {
+        using admin = adminOf({ host, port: it.tier.port });
+        const { blobs, bytes } = await admin.stats();
+        return { blobs, bytes };
+      }),
+    );
+  const nothing = { blobs: 0, bytes: 0 };
+  expect(await tell()).toEqual([nothing, nothing]); // nobody has looked yet
+  const usage = { blobs: 4, bytes: 305_000 };
+  it.put('/v1/usage.json', usage);
+  await expect.poll(tell, { timeout: 15_000 }).toEqual([usage, usage]);
+}, 60_000);
 
 describe('an origin that is down', () => {
   test('is stood in for by any replica, and after a restart of all of them, for what one has learnt', async () => {

@@ -13,6 +13,7 @@ export type Tier = Awaited<ReturnType<typeof tierOf>>;
 /** One of several shared tiers that share an origin, a Kubernetes API and the master key. Each has a store of its own. */
 export interface TierReplica extends Tier {
   readonly name: string;
+  readonly port: number;
   /** Cuts it off from the Kubernetes API, or ends that. */
   sever(isSevered: boolean): void;
   /** What others are told of where it is; `undefined`: the truth. */
@@ -87,6 +88,7 @@ async function replicaOf(
   return {
     ...tier,
     name,
+    port: Number(address.split(':').at(-1)),
     sever,
     pretendToBeAt: (other) => {
       pretended = other;

@@ -1,7 +1,9 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../oci/digest.ts';
+import { type Digest, digestOf } from '../../oci/digest.ts';
 import { parseRegistry } from '../../oci/reference.ts';
+import { Images } from '../../shared-tier/images.ts';
+import type { Place } from '../../shared-tier/records.ts';
 import { MEDIA_TYPES } from '../support/origin-content.ts';
 import { APP, REGISTRY, bytesOf, failureOf, placeOf, refOf, tierOf } from './fixtures.ts';
 import { LAYER, NOBODY, NONE, OTHER, here, imagesOf, layer, tag, there } from './images-fixture.ts';
@@ -33,6 +35,36 @@ describe('a blob', () => {
     expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: false });
     expect(await it.stat()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: false });
     expect(it.origin.requests).toHaveLength(asked);
+  });
+
+  test('that comes to be cached while it is looked for needs no proof of its own', async () => {
+    await using it = await imagesOf();
+    await it.resolve();
+    /** A look at the records that ends as the content comes. */
+    const records = new Proxy(it.records, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        if (name !== 'heldAs') return value.bind(target) as unknown;
+        return async (place: Place, digest: Digest) => {
+          const mediaType = await target.heldAs(place, digest);
+          await it.fetchLayer();
+          return mediaType;
+        };
+      },
+    });
+    const { access, store, fetches, once } = it;
+    const images = new Images({
+      access,
+      store,
+      records,
+      fetches,
+      once,
+      notKept: (error) => expect.fail(error.message),
+    });
+    const question = { asker: NOBODY, place: here, digest: layer, grant: NONE };
+    expect(await images.locateBlob(question)).toMatchObject({ sizeBytes: LAYER.length });
+    expect(it.origin.count({ kind: 'blob' })).toBe(1);
   });
 
   test('needs a proof of its own without a grant, whether it is cached or not', async () => {
@@ -148,6 +180,7 @@ describe('a blob', () => {
     await expect.poll(() => it.ended[0]?.error?.code).toBe('CORRUPT');
     it.origin.calm();
     expect((await failureOf(it.locate())).code).toBe('CORRUPT');
+    expect((await failureOf(it.stat())).code).toBe('CORRUPT');
     expect(it.origin.count({ method: 'GET' })).toBe(1);
   });
 

@@ -1,52 +1,6 @@
-import { describe, expect, test, vi } from 'vitest';
-import { digestOf } from '../../oci/digest.ts';
-import { generatedBlob, readBytes } from '../support/blobs.ts';
-import { type Cluster, type TierReplica, clusterOf } from './cluster.ts';
-import { APP, MIB, bytesOf, canary, failureOf, placeOf, rightsAt } from './fixtures.ts';
-
-const blob = generatedBlob(8 * MIB + 5, 1);
-const bytes = readBytes(blob);
-const digest = digestOf(bytes);
-const here = placeOf(APP);
-const SLOW = { bytesPerSecondPerConnection: 4 * MIB };
-
-/** The fetch of the blob at a replica, once its size is known. */
-async function opened(replica: TierReplica, place = here) {
-  const fetch = replica.fetches.start(replica.client(place.registry), rightsAt(place), digest);
-  await fetch.opened();
-  return fetch;
-}
-
-/** Reads all of the blob at a replica, as a caller does. */
-async function read(replica: TierReplica): Promise<Buffer> {
-  await using content = await (await opened(replica)).follow();
-  return await bytesOf(content);
-}
-
-/** Waits until a replica has had so many bytes from the origin. */
-async function received(replica: TierReplica, atLeast: number): Promise<void> {
-  await vi.waitFor(() => expect(replica.received.bytes).toBeGreaterThanOrEqual(atLeast), {
-    timeout: 10_000,
-    interval: 5,
-  });
-}
-
-/** Waits until a replica can serve so many bytes, wherever it has them from. */
-async function served(replica: TierReplica, atLeast: number): Promise<void> {
-  await using content = await (await opened(replica)).follow();
-  await bytesOf(content, 0, atLeast);
-}
-
-/** Bodies of GETs that the origin has sent for the blob. */
-function gets({ origin }: Cluster) {
-  return origin.requests.filter(({ method }) => method === 'GET');
-}
-
-async function cluster(count: number, options: Parameters<typeof clusterOf>[1] = {}): Promise<Cluster> {
-  const them = await clusterOf(count, options);
-  await them.origin.addBlob(APP, blob);
-  return them;
-}
+import { describe, expect, test } from 'vitest';
+import { bytesOf, MIB, failureOf, placeOf, rightsAt } from './fixtures.ts';
+import { SLOW, blob, bytes, cluster, digest, gets, here, opened, read, received } from './once-fixture.ts';
 
 describe('replicas that want the same', () => {
   test('fetch it once for all of them, and each serves all of it', async () => {
@@ -70,82 +24,6 @@ describe('replicas that want the same', () => {
     expect((await bytesOf(content, 0, MIB)).equals(bytes.subarray(0, MIB))).toBe(true);
     expect(them.replicas.flatMap(({ ended }) => ended)).toEqual([]);
     expect(them.replica(1).received.bytes).toBe(0);
-  });
-
-  test('read on where they are when the one that fetches stops, and ask the origin for the rest only', async () => {
-    await using them = await cluster(2);
-    them.origin.mood = SLOW;
-    const first = await opened(them.replica(0));
-    await received(them.replica(0), MIB);
-    const reading = read(them.replica(1));
-    await expect.poll(() => them.replica(1).followed).toEqual(['replica-0']);
-    await served(them.replica(1), 3 * MIB);
-    them.origin.calm();
-    await them.replica(0).fetches[Symbol.asyncDispose]();
-    expect((await reading).equals(bytes)).toBe(true);
-    expect(first.digest).toBe(digest);
-    expect(them.replica(1).received.bytes).toBeLessThan(blob.sizeBytes - 2 * MIB);
-    expect(them.replica(1).duplicates).toEqual([]);
-  });
-
-  test('take over from one that dies when its lease has been seen unchanged for its duration', async () => {
-    await using them = await cluster(3, { durationMs: 1_000 });
-    them.origin.mood = SLOW;
-    await opened(them.replica(0));
-    await received(them.replica(0), MIB);
-    const readings = [read(them.replica(1)), read(them.replica(2))];
-    await expect.poll(() => them.replicas.flatMap(({ followed }) => followed)).toHaveLength(2);
-    await Promise.all([served(them.replica(1), 3 * MIB), served(them.replica(2), 3 * MIB)]);
-    them.origin.calm();
-    await them.replica(0).kill();
-    const killedAtMs = performance.now();
-    for (const each of await Promise.all(readings)) expect(each.equals(bytes)).toBe(true);
-    // The duration and two seconds more, by contract, and two for the machine.
-    expect(performance.now() - killedAtMs).toBeLessThan(5_000);
-    expect(them.replicas.flatMap(({ duplicates }) => duplicates)).toEqual(['taken-over']);
-    const again = them.replica(1).received.bytes + them.replica(2).received.bytes;
-    expect(again).toBeLessThan(blob.sizeBytes - 2 * MIB);
-    await expect.poll(() => them.kubernetes.leases).toEqual([]);
-  });
-
-  test('do not take over from one that serves them, though its lease is not renewed', async () => {
-    await using them = await cluster(2, { durationMs: 1_000 });
-    them.origin.mood = { bytesPerSecondPerConnection: 3 * MIB };
-    await opened(them.replica(0));
-    them.replica(0).sever(true);
-    expect((await read(them.replica(1))).equals(bytes)).toBe(true);
-    expect([gets(them).length, them.replica(1).received.bytes]).toEqual([1, 0]);
-    expect(them.replica(1).duplicates).toEqual([]);
-  });
-
-  test('go on by themselves when the one that fetches is alive and cannot be reached', async () => {
-    await using nobody = await canary();
-    await using them = await cluster(2, { durationMs: 1_000 });
-    them.origin.when({ digest }, { stallAt: MIB });
-    them.replica(0).pretendToBeAt(`127.0.0.1:${nobody.port}`);
-    await opened(them.replica(0));
-    them.origin.calm();
-    expect((await read(them.replica(1))).equals(bytes)).toBe(true);
-    expect(them.replica(1).duplicates).toEqual(['unreachable']);
-    expect(nobody.connections).toBeGreaterThan(1);
-  });
-
-  test('follow the one that has taken over from them while they were away', async () => {
-    await using nobody = await canary();
-    await using them = await cluster(2, { durationMs: 1_000 });
-    them.origin.mood = { bytesPerSecondPerConnection: 2 * MIB };
-    const away = them.replica(0);
-    away.pretendToBeAt(`127.0.0.1:${nobody.port}`);
-    const reading = read(away);
-    await received(away, 1);
-    away.sever(true);
-    const other = read(them.replica(1));
-    await vi.waitFor(() => expect(them.replica(1).duplicates).toEqual(['taken-over']), 10_000);
-    away.sever(false);
-    await vi.waitFor(() => expect(away.followed).toEqual(['replica-1']), 10_000);
-    them.origin.calm();
-    for (const each of await Promise.all([reading, other])) expect(each.equals(bytes)).toBe(true);
-    expect(away.received.bytes).toBeLessThan(blob.sizeBytes);
   });
 
   test('each fetch it when nobody can say whose turn it is', async () => {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
@@ -54,10 +55,57 @@ describe('a read at another replica', () => {
     expect((await failureOf(read)).code).toBe('UNAVAILABLE');
   });
 
-  test('that falls silent ends', async () => {
-    await using replicas = new Replicas({ seal, silenceMs: 200 });
-    await using server = await httpServer((_request, response) => {
+  test('goes on while its origin sends nothing to the holder, which says that it is there', async () => {
+    await using replicas = new Replicas({ seal });
+    const rest = Promise.withResolvers<undefined>();
+    let asked = 0;
+    await using server = await httpServer((request, response) => {
+      if (request.url?.startsWith('/circ/v1/begun/') === true) {
+        asked += 1;
+        if (asked === 2) rest.resolve(undefined);
+        response.writeHead(204).end();
+        return;
+      }
       response.writeHead(206, { 'content-range': 'bytes 0-6/7', 'content-length': '7' }).write('con');
+      void rest.promise.then(() => response.end('tent'));
+    });
+    const body = await sourceAt(replicas, server.host).getBlob(APP, digest, undefined, { signal: forever });
+    const pieces = [];
+    for await (const piece of body.pieces) pieces.push(piece);
+    expect(Buffer.concat(pieces).toString()).toBe('content');
+    expect(asked).toBe(2);
+  });
+
+  test.each([
+    ['before it has answered', () => undefined],
+    [
+      'in the middle',
+      (response: ServerResponse) => {
+        response.writeHead(206, { 'content-range': 'bytes 0-6/7', 'content-length': '7' }).write('con');
+      },
+    ],
+  ])('of a holder that says nothing any more %s ends within two seconds', async (_when, answer) => {
+    await using replicas = new Replicas({ seal });
+    await using server = await httpServer(({ url }, response) => {
+      if (url?.startsWith('/circ/v1/read/') === true) answer(response);
+    });
+    const startedAtMs = performance.now();
+    const reading = (async () => {
+      const source = sourceAt(replicas, server.host);
+      const body = await source.getBlob(APP, digest, undefined, { signal: forever });
+      for await (const piece of body.pieces) expect(piece).toHaveLength(3);
+    })();
+    expect((await failureOf(reading)).code).toBe('UNAVAILABLE');
+    // Two seconds, and one for the machine. By its other bounds it would have been ten or fifteen.
+    expect(performance.now() - startedAtMs).toBeLessThan(3_000);
+    expect(server.requests.map(({ url }) => url.split('/').at(3))).toContain('begun');
+  });
+
+  test('of a holder that is there and sends nothing for long ends', async () => {
+    await using replicas = new Replicas({ seal, silenceMs: 200 });
+    await using server = await httpServer(({ url }, response) => {
+      if (url?.startsWith('/circ/v1/begun/') === true) response.writeHead(204).end();
+      else response.writeHead(206, { 'content-range': 'bytes 0-6/7', 'content-length': '7' }).write('con');
     });
     const body = await sourceAt(replicas, server.host).getBlob(APP, digest, undefined, { signal: forever });
     const reading = (async () => {

@@ -43,6 +43,17 @@ describe('slots', () => {
     await expect(slots.take('a', AbortSignal.timeout(20))).rejects.toThrow('timeout');
   });
 
+  test('are to be had at once or not, for who cannot wait, and count like others', async () => {
+    const slots = new Slots({ slots: 3, spare: 1 });
+    const held = [slots.tryToTake('a'), slots.tryToTake('a')];
+    expect([...held, slots.tryToTake('a')].map((slot) => slot !== undefined)).toEqual([true, true, false]);
+    expect(slots.tryToTake('b')).toBeDefined();
+    const next = slots.take('a', forever);
+    held[0]?.[Symbol.dispose]();
+    await next;
+    expect(slots.tryToTake('b')).toBeUndefined();
+  });
+
   test('are not taken away by who stops waiting', async () => {
     const slots = new Slots({ slots: 1 });
     const slot = await slots.take('a', forever);

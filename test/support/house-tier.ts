@@ -40,12 +40,16 @@ export class ScriptedTier implements AsyncDisposable {
     interceptors: [
       ({ path }, call) => {
         if (path === '/grpc.health.v1.Health/Check') this.healthChecks += 1;
-        return new ServerInterceptingCall(call);
+        return new ServerInterceptingCall(call, {
+          sendMessage: (message, next) => void this.silence.then(() => next(message)),
+        });
       },
     ],
   });
   /** How often it was asked for a sign of life. */
   healthChecks = 0;
+  /** Nothing that it has to say is sent before this. */
+  silence: Promise<unknown> = Promise.resolve();
   /** What it says of itself, to those who watch. */
   readonly health = new HealthImplementation({ '': 'SERVING' });
   readonly #listen: Address;

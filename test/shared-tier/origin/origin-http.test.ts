@@ -236,6 +236,25 @@ test('blobs of one repository leave a connection to those of another', async () 
   await Promise.all(blobs);
 });
 
+test('a blob that waits until its origin has enough for it holds no connection meanwhile', async () => {
+  await using origin = await startOrigin();
+  const digest = await image(origin);
+  await origin.addBlob('org/small', Buffer.from('small'));
+  const small = digestOf(Buffer.from('small'));
+  await using tier = clientsOf({ [REGISTRY]: origin }, { entry: { maxConnections: 2 } }); // one is for blobs
+  origin.when({ repository: APP }, { status: 429, headers: { 'retry-after': '3' } });
+  const gone = new AbortController();
+  const blob = failureOf(tier.registry().getBlob(APP, digest, undefined, { signal: gone.signal }));
+  await expect.poll(() => tier.observed).toMatchObject([{ status: 429 }]);
+
+  const body = await tier.registry().getBlob('org/small' as typeof APP, small, undefined, ask);
+  body.cancel();
+  expect([body.sizeBytes, origin.count({ repository: APP })]).toEqual([5, 1]);
+
+  gone.abort();
+  await blob;
+});
+
 test('a first byte that is asked for as a proof does not wait behind blobs', async () => {
   await using origin = await startOrigin();
   const digest = await image(origin);

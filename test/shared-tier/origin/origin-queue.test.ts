@@ -68,6 +68,27 @@ describe('before an origin that answers', () => {
   });
 });
 
+test('no more than a thousand questions wait for one that is slow, nor two thousand that bring bytes for one that limits', async () => {
+  const queue = new OriginQueue(1);
+  const deadlineMs = performance.now() + 60_000;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const enter = async (isFirst: boolean): Promise<void> =>
+    await queue.enter(queue.ticket({ isFirst, deadlineMs }), signal);
+  const asked = queue.ticket({ isFirst: false, deadlineMs });
+  await queue.enter(asked, signal);
+  const waiting = Array.from({ length: 1_000 }, async () => await enter(false).catch(String));
+  await expect(enter(false)).rejects.toThrow('the origin does not answer now');
+  queue.limited(asked, new RetryLater('limited', new Error('429')));
+  // On a slow machine the first pause is over before all have come; then one of them goes ahead, and makes room.
+  const further = Array.from({ length: 1_100 }, async () => await enter(true).catch(String));
+  controller.abort(new Error('gone'));
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['Error: gone']));
+  const outcomes = Map.groupBy(await Promise.all(further), (outcome) => outcome);
+  expect(outcomes.get('Error: gone')?.length).toBeLessThanOrEqual(1_000);
+  expect(outcomes.get('OciError: the origin does not answer now')?.length).toBeGreaterThan(50);
+});
+
 describe('before an origin that limits', () => {
   test('all are let in in the end, and what it allows is used', async () => {
     const { ask, asked } = originOf(rate(100), 4);

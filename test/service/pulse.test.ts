@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { Pulse } from '../../agent/pulse.ts';
+import { Pulse } from '../../service/pulse.ts';
 
 const TICK_MS = 5;
 /** Longer than any silence that is borne. */
 const LONG_MS = 40 * TICK_MS;
 
-function pulse(asked: (pulse: Pulse) => void = () => undefined) {
+function pulse(asked: (pulse: Pulse) => void = () => undefined, isNeeded?: () => boolean) {
   const said: string[] = [];
   const silent = Promise.withResolvers<void>();
   const it: Pulse = new Pulse({
@@ -19,6 +19,7 @@ function pulse(asked: (pulse: Pulse) => void = () => undefined) {
       said.push('silent');
       silent.resolve();
     },
+    isNeeded,
     tickMs: TICK_MS,
   });
   return { pulse: it, said, silent: silent.promise };
@@ -95,6 +96,27 @@ describe('Pulse', () => {
     await silent;
     await sleep(LONG_MS);
     expect(said).toEqual(['ask', 'silent']);
+  });
+
+  test('asks a peer again, and again, before it takes it for dead when it is needed', async () => {
+    const { pulse: it, said } = pulse(undefined, () => true);
+    const use = it.use();
+    const round = ['ask', 'suspect'];
+    await expect.poll(() => said).toContain('silent');
+    expect(said.slice(0, 9)).toEqual([...round, ...round, ...round, ...round, 'silent']);
+    use[Symbol.dispose]();
+  });
+
+  test('takes a peer for dead that was asked again, when it is not needed any more', async () => {
+    let asked = 0;
+    const { pulse: it, said } = pulse(
+      () => (asked += 1),
+      () => asked < 2,
+    );
+    const use = it.use();
+    await expect.poll(() => said).toContain('silent');
+    expect(said.slice(0, 5)).toEqual(['ask', 'suspect', 'ask', 'suspect', 'silent']);
+    use[Symbol.dispose]();
   });
 
   test('begins anew when it comes into use again', async () => {
