@@ -4,7 +4,7 @@ import { BufferPool } from '../../content/buffer-pool.ts';
 import type { Chunk } from '../../content/chunk.ts';
 import { DiskStore, type DiskStoreOptions, type EvictionReason } from '../../content/disk-store.ts';
 import { Hasher } from '../../content/hasher.ts';
-import type { Content } from '../../content/store.ts';
+import type { Content, ContentStore } from '../../content/store.ts';
 import { type Algorithm, type Digest, digestOf } from '../../oci/digest.ts';
 import type { ByteRange } from '../../oci/range.ts';
 import { generatedBlob, readBytes } from '../support/blobs.ts';
@@ -19,6 +19,13 @@ export const SOON = { timeout: 10_000 };
 export function sample(sizeBytes: number, seed = 0, algorithm?: Algorithm): { bytes: Buffer; digest: Digest } {
   const bytes = readBytes(generatedBlob(sizeBytes, seed));
   return { bytes, digest: digestOf(bytes, algorithm) };
+}
+
+/** Brings content into a store as it comes from an origin. */
+export async function ingestWhole(store: ContentStore, { digest, bytes }: ReturnType<typeof sample>): Promise<void> {
+  await using ingest = await store.ingest(digest, bytes.length);
+  await ingest.write(0, [bytes]);
+  await ingest.commit();
 }
 
 /** A reader at work. */

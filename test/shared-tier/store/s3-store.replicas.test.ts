@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { MIB, SOON, read, sample, startReading } from '../../content/fixtures.ts';
+import { MIB, SOON, ingestWhole, read, sample, startReading } from '../../content/fixtures.ts';
 import { REGISTRY, placeOf } from '../fixtures.ts';
 import { s3Store } from './fixtures.ts';
 
@@ -76,10 +76,7 @@ describe('replicas on one bucket', () => {
     const large = sample(66 * MIB, 3);
     await using it = await s3Store({ spoolBytes: 512 * MIB });
     const other = await it.another();
-    // As fetched content comes; a put is for manifests, and is saved later by who cannot wait for it.
-    await using ingest = await it.store.ingest(large.digest, large.bytes.length);
-    await ingest.write(0, [large.bytes]);
-    await ingest.commit();
+    await ingestWhole(it.store, large);
     const pull = async (): Promise<boolean> => {
       await using content = await other.store.open(large.digest);
       return (await read(content)).equals(large.bytes);
@@ -135,9 +132,7 @@ describe('replicas on one bucket', () => {
     await using it = await s3Store();
     const other = await it.another();
     await it.store.put(D, BYTES);
-    await using ingest = await other.store.ingest(D, MIB);
-    await ingest.write(0, [BYTES]);
-    await ingest.commit();
+    await ingestWhole(other.store, { digest: D, bytes: BYTES });
     expect(it.server.count({ method: 'PUT', key: BLOBS })).toBe(1);
   });
 
