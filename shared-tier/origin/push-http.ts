@@ -134,7 +134,7 @@ export class PushHttp {
   #laterOf(error: unknown, signal: AbortSignal): RetryLater {
     signal.throwIfAborted();
     if (error instanceof RetryLater) return error;
-    if (error instanceof PrivateAddressError) this.#options.refused(error.host);
+    if (error instanceof PrivateAddressError) this.#options.unlisted({ key: 'redirectHosts', host: error.host });
     if (!isTransient(error)) throw OciError.from(error);
     return new RetryLater('broken', error);
   }

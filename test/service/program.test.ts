@@ -1,8 +1,9 @@
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { EMBEDDED } from '../../scripts/embedded.ts';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
@@ -173,6 +174,19 @@ describe('npm start', () => {
     expect(stderr).toContain('capabilities = ["pull", "resolve"]');
     expect(stderr).toMatch(new RegExp(`curl .*${mirror}/v2/`));
     expect(stderr).toContain(`crane pull ${mirror.slice('http://'.length)}/`);
+  });
+
+  test('leaves nothing running when npm itself is told to stop', async () => {
+    await using directory = await tmpDir();
+    const env = { ...process.env, ...environment(directory) };
+    const npm = spawn('npm', ['start'], { env, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    onTestFailed(() => void process.kill(-(npm.pid ?? 0), 'SIGKILL'));
+    let said = '';
+    npm.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    await expect.poll(() => said, { timeout: 20_000 }).toContain('Ctrl-C');
+    npm.kill('SIGTERM');
+    // Whoever lives on has the standard error of both.
+    await expect(once(npm.stderr, 'close', { signal: AbortSignal.timeout(10_000) })).resolves.toEqual([false]);
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)(

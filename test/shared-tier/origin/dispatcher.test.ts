@@ -120,8 +120,8 @@ describe('a redirect to a private address', () => {
     expect(trap.connections).toBe(0);
     const { host, hostname } = new URL(base(trap.port), 'http://origin.invalid');
     // Of a name that is looked up nobody knows the port.
-    const redirectHost = hostname === 'localhost' ? hostname : host;
-    expect(tier.refused).toContainEqual({ registry: REGISTRY, redirectHost });
+    const where = hostname === 'localhost' ? hostname : host;
+    expect(tier.unlisted).toContainEqual({ key: 'redirectHosts', host: where });
   });
 
   test('is followed to a host that the operator wrote down', async () => {
