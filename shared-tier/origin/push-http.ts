@@ -33,6 +33,8 @@ export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
   readonly lengthBytes: number | undefined;
   /** Credentials that are refused are not replaced a second time. */
   readonly isRepeated: boolean;
+  /** Other requests may have its connection when it comes slowly, see `GaveWay`. */
+  readonly mayGiveWay: boolean;
 }
 
 /** An answer, and where it came from: addresses in it are relative to that. */
@@ -109,7 +111,7 @@ export class PushHttp {
         { ...question, headers: { ...headers, ...length } },
         url,
         signature,
-        this.#shared(body),
+        question.mayGiveWay ? this.#shared(body) : body,
       );
       const answer = { response, url, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {

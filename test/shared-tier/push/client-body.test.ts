@@ -1,7 +1,4 @@
-import { type IncomingMessage, createServer, request } from 'node:http';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -10,33 +7,9 @@ import { ClientBody, type Keeper } from '../../../shared-tier/push/client-body.t
 import { MIB } from '../../content/fixtures.ts';
 import { generatedBlob } from '../../support/blobs.ts';
 import { failureOf, forever } from '../fixtures.ts';
+import { requested } from './requested.ts';
 
 const NOTHING: Keeper = { keep: async () => undefined, ended: () => undefined, kept: () => undefined };
-
-/** A request as a server gets it, and the client's side of it. */
-async function requested() {
-  const arrived = Promise.withResolvers<IncomingMessage>();
-  const server = createServer((raw, response) => {
-    response.on('error', () => undefined);
-    arrived.resolve(raw);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', method: 'PUT' });
-  client.on('error', () => undefined);
-  client.flushHeaders();
-  const raw = await arrived.promise;
-  return {
-    raw,
-    client,
-    [Symbol.asyncDispose]: async () => {
-      client.destroy();
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-}
 
 async function gathered(pieces: AsyncIterable<Uint8Array>): Promise<string> {
   const all: Uint8Array[] = [];
