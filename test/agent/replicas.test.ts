@@ -131,19 +131,27 @@ describe('Replicas', () => {
     expect(it.changes.at(-1)).toBe(`${first} failed`);
   });
 
-  test('are given time when another has just been left, whose questions come to them', async () => {
+  test.each([
+    ['said nothing', 3],
+    ['stops', 2],
+  ])('are given time when another has just been left that %s, and its questions come to them', async (what, checks) => {
     await using it = await replicas(3);
     await it.until('healthy', 3);
     const [first = '', second = '', third = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
-    it.at(first).silence = new Promise(() => undefined);
+    if (what === 'stops') {
+      it.at(first).health.setStatus('', 'NOT_SERVING');
+      await it.until('failed', 1);
+    } else {
+      it.at(first).silence = new Promise(() => undefined);
+    }
     const silence = Promise.withResolvers<undefined>();
     it.at(second).answers.openBlob = () => {
       it.at(second).silence = silence.promise;
       return { size: 1, readUrl: `http://${second}:1/x` };
     };
     const asking = it.askFor();
-    // One when the first one was suspected, and two of its own: it would be left in between.
-    await expect.poll(() => it.at(second).healthChecks, { timeout: 10_000 }).toBe(3);
+    // The second of its own comes when it would have been left else; before them one when the first was suspected.
+    await expect.poll(() => it.at(second).healthChecks, { timeout: 10_000 }).toBe(checks);
     expect(it.changes.slice(3)).toEqual([`${first} failed`]);
     silence.resolve(undefined);
     expect(await asking).toBe(second);
