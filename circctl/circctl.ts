@@ -1,4 +1,5 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { type ErrorCode, OciError } from '../oci/error.ts';
 import { ConfigError, type Env, describeEnv } from '../service/env.ts';
 import { formatAddress, parseAddress } from '../service/units.ts';
 import { readVersion } from '../service/version.ts';
@@ -42,7 +43,7 @@ const [OK, FAILED, WRONG] = [0, 1, 2];
 
 /** Runs one command. @returns the exit code */
 export async function runCircctl(args: readonly string[], env: Env, terminal: Terminal): Promise<number> {
-  const [name = '', ...rest] = args;
+  const { name, rest } = split(args);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   try {
     if (!command) return runWithout(args, terminal);
@@ -59,6 +60,19 @@ export async function runCircctl(args: readonly string[], env: Env, terminal: Te
   } catch (error) {
     return tell(error, command ? name : undefined, placeOf(rest, env), terminal);
   }
+}
+
+/** The command is the first word that is neither an option nor the value of one. */
+function split(args: readonly string[]): { name: string; rest: readonly string[] } {
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: configOf(COMMON),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const word = tokens.find(({ kind }) => kind === 'positional');
+  return word ? { name: args[word.index] ?? '', rest: args.toSpliced(word.index, 1) } : { name: '', rest: args };
 }
 
 /** Without a command there is help, and the version. */
@@ -105,15 +119,22 @@ interface Parsed {
 
 /** @throws UsageError */
 function parsed(args: readonly string[], options: Readonly<Record<string, Option>>): Parsed {
-  const config = Object.entries(options).map(
-    ([name, { type, multiple = false }]) => [name, { type, multiple }] as const,
-  );
   try {
-    return parseArgs({ args: [...args], options: Object.fromEntries(config), allowPositionals: true });
+    return parseArgs({ args: [...args], options: configOf(options), allowPositionals: true });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
+
+function configOf(options: Readonly<Record<string, Option>>): NonNullable<ParseArgsConfig['options']> {
+  const config = Object.entries(options).map(
+    ([name, { type, multiple = false }]) => [name, { type, multiple }] as const,
+  );
+  return Object.fromEntries(config);
+}
+
+/** What the shared tier answers to names that cannot be any. */
+const NO_NAMES = new Set<ErrorCode>(['NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID']);
 
 function tell(error: unknown, name: string | undefined, tier: string, terminal: Terminal): number {
   const also = name === undefined ? 'circctl --help' : `circctl ${name} --help`;
@@ -123,7 +144,7 @@ function tell(error: unknown, name: string | undefined, tier: string, terminal: 
   } else {
     const [first = '', ...more] = explain(error, tier).map(plain);
     terminal.err(`circctl: ${first}\n${more.map((line) => `  ${line}\n`).join('')}`);
-    return FAILED;
+    return error instanceof OciError && NO_NAMES.has(error.code) ? WRONG : FAILED;
   }
   return WRONG;
 }

@@ -7,6 +7,7 @@ import type { Chunks } from './chunk.ts';
 import type { HashJob, Hasher } from './hasher.ts';
 import { readChunks } from './read-chunks.ts';
 import type { Reserved } from './reserved.ts';
+import type { Settler } from './settler.ts';
 import type { Spool } from './spool.ts';
 import { writeAll } from './write-all.ts';
 
@@ -14,6 +15,7 @@ export interface DiskSpoolOptions {
   /** Of the file, which must not exist yet; in the file system of the store. */
   readonly path: string;
   readonly hasher: Hasher;
+  readonly settler: Pick<Settler, 'begin'>;
   readonly pool: BufferPool;
   /** Takes room in the store. @throws OciError UNAVAILABLE */
   readonly reserve: (bytes: number) => Promise<void>;
@@ -30,6 +32,8 @@ const MIN_STEP_BYTES = 256 * 1024;
 const MAX_STEP_BYTES = 64 * 1024 * 1024;
 /** Less is not worth the disk's trouble before the commit. */
 const SETTLE_BYTES = 16 * 1024 * 1024;
+/** What the commit of a large blob has to wait for at most, if the disk keeps up. */
+const SETTLE_EVERY_BYTES = 64 * 1024 * 1024;
 const HASH_EVERY_BYTES = 4 * 1024 * 1024;
 /** What nearly everybody uses; for other digests the file is read once more. */
 const USUAL: Algorithm = 'sha256';
@@ -89,16 +93,16 @@ export class DiskSpool implements Spool {
         this.#hash?.advance(end);
         this.#hashedTo = end;
       }
+      if (end - this.#settledTo >= SETTLE_EVERY_BYTES) this.settle();
     });
   }
 
   settle(): void {
     if (this.#isEnded || this.#settling || this.#sizeBytes - this.#settledTo < SETTLE_BYTES) return;
+    const settling = this.#options.settler.begin(this.#file);
+    if (!settling) return;
     this.#settledTo = this.#sizeBytes;
-    this.#settling = this.#file.datasync().then(
-      () => (this.#settling = undefined),
-      () => (this.#settling = undefined), // said by the commit
-    );
+    this.#settling = settling.then(() => (this.#settling = undefined));
   }
 
   truncate(sizeBytes: number): void {

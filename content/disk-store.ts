@@ -16,6 +16,7 @@ import { Layout } from './layout.ts';
 import { readChunks } from './read-chunks.ts';
 import { Reserved } from './reserved.ts';
 import { scanBlobs } from './scan.ts';
+import { Settler } from './settler.ts';
 import type { Spool, Spools } from './spool.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
 import { type OpenedFile, StoredFile } from './stored-file.ts';
@@ -41,6 +42,7 @@ export class DiskStore implements ContentStore, Spools {
   readonly #index = new LRUCache<Digest, StoredFile>(atMost(Number.MAX_SAFE_INTEGER));
   #committedBytes = 0;
   readonly #reserved = new Reserved();
+  readonly #settler = new Settler();
 
   private constructor(options: DiskStoreOptions) {
     this.#options = options;
@@ -131,6 +133,7 @@ export class DiskStore implements ContentStore, Spools {
     return await DiskSpool.open({
       ...this.#options,
       path,
+      settler: this.#settler,
       reserve: (bytes) => this.#reserve(bytes),
       reserved: this.#reserved,
       publish: (digest, sizeBytes) => this.#publish(path, digest, this.#fileOf(digest, sizeBytes, Date.now())),

@@ -24,7 +24,8 @@ export class Authorization {
 
   /**
    * @param values all Authorization headers of a request
-   * @returns undefined when there is none
+   * @returns undefined when there is none, or one that names nobody: skopeo, podman and buildah without a login answer
+   *   a question for a password with an empty name and an empty password
    * @throws OciError AUTHORIZATION_INVALID for several ones (who reads the first and who reads the last would mean
    *   different callers), for what is too long, and for what is no header of the form `scheme credentials`
    */
@@ -34,7 +35,9 @@ export class Authorization {
     if (others.length > 0 || value.length > MAX_LENGTH || !FORM.test(value)) {
       throw new OciError('AUTHORIZATION_INVALID', 'one Authorization header of the form "scheme credentials" is taken');
     }
-    return new Authorization(value);
+    const authorization = new Authorization(value);
+    const { username, password } = authorization.basic ?? {};
+    return username === '' && password === '' ? undefined : authorization;
   }
 
   static basic({ username, password }: BasicCredentials): Authorization {

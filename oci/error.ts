@@ -50,6 +50,8 @@ export interface OciErrorOptions {
   denied?: boolean;
   /** `WWW-Authenticate` of an UNAUTHORIZED, a string a line. */
   challenge?: readonly string[];
+  /** How long the content is, of a RANGE_INVALID. */
+  sizeBytes?: number;
 }
 
 /** The only error that circ throws on purpose. Everything else is a bug and is answered as INTERNAL. */
@@ -58,6 +60,7 @@ export class OciError extends Error {
   readonly code: ErrorCode;
   readonly denied: boolean;
   readonly challenge: readonly string[] | undefined;
+  readonly sizeBytes: number | undefined;
 
   /** @param message is sent to the client: no secrets, no internal addresses */
   constructor(code: ErrorCode, message: string, options: OciErrorOptions = {}) {
@@ -65,6 +68,7 @@ export class OciError extends Error {
     this.code = code;
     this.denied = options.denied ?? false;
     this.challenge = options.challenge;
+    this.sizeBytes = options.sizeBytes;
   }
 
   /** HTTP status of this error. */

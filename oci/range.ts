@@ -28,7 +28,9 @@ export function parseRange(header: string | undefined): RangeRequest | undefined
 export function resolveRange(request: RangeRequest, sizeBytes: number): ByteRange {
   const start = 'suffix' in request ? Math.max(0, sizeBytes - request.suffix) : request.first;
   const end = 'suffix' in request ? sizeBytes : Math.min(sizeBytes, (request.last ?? sizeBytes - 1) + 1);
-  if (start >= end) throw new OciError('RANGE_INVALID', `the range lies outside of the content's ${sizeBytes} bytes`);
+  if (start >= end) {
+    throw new OciError('RANGE_INVALID', `the range lies outside of the content's ${sizeBytes} bytes`, { sizeBytes });
+  }
   return { start, end };
 }
 

@@ -41,6 +41,8 @@ export interface ManifestRequest extends Target {
   /** Digests and `*` of If-None-Match, unquoted. */
   readonly ifNoneMatch: readonly string[];
   readonly range: RangeRequest | undefined;
+  /** The digest of which alone the range is wanted, else everything; undefined: of whatever it is. */
+  readonly ifRange: string | undefined;
 }
 
 export interface BlobRequest extends Target {
@@ -90,7 +92,7 @@ const LIST = /^\/v2\/(?<name>.+)\/(?:tags\/list|referrers\/(?<subject>[^/]+))$/;
  */
 export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest {
   if (raw.method !== 'GET' && raw.method !== 'HEAD') {
-    throw new OciError('UNSUPPORTED', 'only GET and HEAD are supported here');
+    throw new OciError('UNSUPPORTED', 'this method is not supported here');
   }
   const [rawPath, query = ''] = split(raw.url ?? '', '?');
   const path = decodePath(rawPath);
@@ -108,7 +110,14 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
   }
   const reference = endpoint['reference'] ?? '';
   const range = parseRange(header(raw, 'range'));
-  if (kind === 'blobs') return { kind: 'blob', ...target, digest: parseDigest(reference), range };
+  // A weak entity tag, and a date, name nothing of ours (RFC 9110 section 13.1.5).
+  const ifRange = header(raw, 'if-range')
+    ?.trim()
+    .replace(/^"(.*)"$/, '$1');
+  if (kind === 'blobs') {
+    const digest = parseDigest(reference);
+    return { kind: 'blob', ...target, digest, range: ifRange === undefined || ifRange === digest ? range : undefined };
+  }
   return {
     kind: 'manifest',
     ...target,
@@ -118,6 +127,7 @@ export function parseRequest(raw: RawRequest, names: RegistryNames): OciRequest 
       .filter((mediaType) => mediaType !== ''),
     ifNoneMatch: list(header(raw, 'if-none-match')).map((entry) => entry.replace(/^(?:W\/)?"(.*)"$/, '$1')),
     range,
+    ifRange,
   };
 }
 

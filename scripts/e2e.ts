@@ -11,6 +11,7 @@ import { ensureImages } from './lab/images.ts';
 import { buildKubeTools } from './lab/kube-tools.ts';
 import { cacheDir, logsDir, repositoryRoot } from './lab/paths.ts';
 import { run } from './lab/run.ts';
+import { ensureSystemd } from './lab/systemd.ts';
 import { buildTools } from './lab/tools.ts';
 
 /** Directories that hold what we call and that not every shell has in PATH. */
@@ -42,6 +43,7 @@ async function main(): Promise<number> {
   await rm(logsDir, { recursive: true, force: true });
   await installPackages(say);
   await ensureDebianTools(say);
+  await ensureSystemd(say);
   await buildTools(say);
   await buildKubeTools(say);
   await ensureImages(say);

@@ -1,7 +1,7 @@
 // circ without a cluster: agent and shared tier in one process, on loopback. For a first look, and for development.
 import { startAgent } from '../agent/agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from '../agent/config.ts';
-import { Problems } from '../service/env.ts';
+import { Problems, withDefaults } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
 import type { TlsFiles } from '../service/tls-files.ts';
 import { type Address, formatAddress } from '../service/units.ts';
@@ -13,7 +13,7 @@ process.exitCode = await runProgram(
   {
     name: 'circ',
     purpose: 'agent and shared tier in one process, without a cluster',
-    variables: { ...TIER_VARIABLES, ...AGENT_VARIABLES },
+    variables: withDefaults({ ...TIER_VARIABLES, ...AGENT_VARIABLES }, EMBEDDED),
     configure: (env) => {
       const all = { ...EMBEDDED, ...env };
       const problems = new Problems();

@@ -104,6 +104,14 @@ export function readEnv<Variables extends Record<string, Variable<unknown>>>(
   return Object.fromEntries(values) as Values<Variables>;
 }
 
+/** The same variables as `--help` is to tell of them where some have other defaults. */
+export function withDefaults(variables: Record<string, Variable<unknown>>, defaults: Env): typeof variables {
+  const entries = Object.entries(variables).map(
+    ([name, each]) => [name, { ...each, default: defaults[name] ?? each.default }] as const,
+  );
+  return Object.fromEntries(entries);
+}
+
 /** The lines of `--help`. */
 export function describeEnv(variables: Record<string, Variable<unknown>>): string {
   const width = Math.max(...Object.keys(variables).map((name) => name.length));

@@ -30,18 +30,22 @@ export class Exchange {
   readonly isHead: boolean;
   /** Aborted when the client hangs up. */
   readonly signal: AbortSignal;
-  request: OciRequest | OtherRequest | undefined;
   outcome: Outcome = 'error';
   readonly #startedAtMs = performance.now();
   readonly #raw: IncomingMessage;
   readonly #method: string;
+  readonly #allow: string;
+  #request: OciRequest | OtherRequest | undefined;
   #bytes = 0;
   #firstByteMs: number | undefined;
   #error: OciError | undefined;
 
-  constructor(raw: IncomingMessage, response: ServerResponse) {
+  /** @param allow the methods that the server knows, for who uses another one */
+  constructor(raw: IncomingMessage, response: ServerResponse, allow = 'GET, HEAD') {
     this.response = response;
     this.#raw = raw;
+    this.#allow = allow;
+    response.setHeader('docker-distribution-api-version', 'registry/2.0'); // by which old clients know a registry
     this.#method = raw.method ?? '';
     this.isHead = this.#method === 'HEAD';
     const gone = new AbortController();
@@ -49,6 +53,16 @@ export class Exchange {
     response.once('close', () => {
       if (!response.writableFinished) gone.abort(new OciError('UNAVAILABLE', 'the client hung up'));
     });
+  }
+
+  get request(): OciRequest | OtherRequest | undefined {
+    return this.#request;
+  }
+
+  /** Set as soon as it is known: the answer, whatever it is, says which registry it is about. */
+  set request(request: OciRequest | OtherRequest | undefined) {
+    this.#request = request;
+    if (request && 'registry' in request) this.response.setHeader('oci-namespace', request.registry);
   }
 
   begin(status: number, headers: Record<string, string | number>): void {
@@ -75,6 +89,8 @@ export class Exchange {
       'content-type': 'application/json',
       'content-length': body.length,
       ...(error.challenge && { 'www-authenticate': [...error.challenge] }),
+      ...(error.sizeBytes !== undefined && { 'content-range': `bytes */${error.sizeBytes}` }),
+      ...(error.code === 'UNSUPPORTED' && { allow: this.#allow }),
     });
     // The answer's end may be the connection's. Who still sends would be cut off by it, and might never read the answer.
     if (this.#raw.complete) this.response.end(this.isHead ? undefined : body);

@@ -39,6 +39,8 @@ export interface OciServerOptions {
 const IDLE_MS = 60_000;
 /** For the request's own bytes. */
 const REQUEST_MS = 30_000;
+/** Of a program that takes pushes. */
+const EVERY_METHOD = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 /** A body that nobody reads is waited for this long, so that its client gets to read the answer. */
 const LINGER_MS = 5_000;
 
@@ -73,7 +75,7 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
   app.setErrorHandler(async (_error, request, reply) => await handle(request, reply)); // bodies of unknown type
 
   const serve = async (raw: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const exchange = new Exchange(raw, response);
+    const exchange = new Exchange(raw, response, further ? EVERY_METHOD : undefined);
     try {
       if (await further?.(raw, exchange)) return;
       const request = parseRequest(raw, names);
@@ -114,7 +116,6 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
       'docker-content-digest': digest,
       etag: `"${digest}"`,
       'accept-ranges': 'bytes',
-      'oci-namespace': request.registry,
     };
     if (request.ifNoneMatch.includes(digest) || request.ifNoneMatch.includes('*')) {
       exchange.send(304, headers);
@@ -124,7 +125,8 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
       exchange.send(200, { ...headers, 'content-length': sizeBytes });
       return;
     }
-    const range = request.range && resolveRange(request.range, content.length);
+    const isWanted = request.ifRange === undefined || request.ifRange === digest;
+    const range = request.range && isWanted ? resolveRange(request.range, content.length) : undefined;
     const body = range ? content.subarray(range.start, range.end) : content;
     exchange.send(
       range ? 206 : 200,
@@ -136,11 +138,10 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
   const serveList = async (exchange: Exchange, request: ListRequest): Promise<void> => {
     const { content, next, filters } = await source.list(request);
     exchange.outcome = 'origin';
-    const { subject, registry } = request;
+    const { subject } = request;
     const path = subject === undefined ? 'tags/list' : `referrers/${subject}`;
     const headers = {
       'content-type': subject === undefined ? 'application/json' : OCI_INDEX,
-      'oci-namespace': registry,
       ...(next !== undefined && { link: `<${base}${spell(request, path, new URLSearchParams(next))}>; rel="next"` }),
       ...(filters !== undefined && { 'oci-filters-applied': filters }),
     };
@@ -154,7 +155,6 @@ export function createOciServer(options: OciServerOptions): FastifyInstance {
       'docker-content-digest': request.digest,
       etag: `"${request.digest}"`,
       'accept-ranges': 'bytes',
-      'oci-namespace': request.registry,
     };
     if (exchange.isHead) {
       const { sizeBytes, outcome } = await source.statBlob(request, exchange);

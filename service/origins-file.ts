@@ -22,7 +22,13 @@ const url = z.url({ protocol: /^https?$/, error: 'expected http://host:port or h
 /** The schema of one entry under `registries:`. */
 export const listedRegistry = z.strictObject({
   /** Where the registry is; it may be private or plain http because it is written here. */
-  endpoint: url.transform((value) => new URL(value)).optional(),
+  endpoint: url
+    .transform((value) => new URL(value))
+    .refine(
+      ({ href, origin }) => href === `${origin}/`,
+      'expected http://host:port or https://host:port, and nothing more',
+    )
+    .optional(),
   /** PEM file that is trusted for this registry besides the system's. */
   ca: z.string().optional(),
   /** Further hosts (any port if none is given) that a token realm may point at. */
@@ -30,7 +36,7 @@ export const listedRegistry = z.strictObject({
   /** Private hosts that its redirects may lead to. */
   redirectHosts: hostList,
   /** How long a tag's digest is believed, in ms; 0 asks the origin each time. */
-  tagTtl: text('a duration such as 60s', parseDuration).transform(parseDuration).default(0),
+  tagTtl: z.union([text('a duration such as 60s', parseDuration).transform(parseDuration), z.literal(0)]).default(0),
   /** Connections to one host of this registry. */
   maxConnections: z.int().min(1).max(256).default(16),
   /** The operator's own credentials, with which content is fetched; see shared-tier/origin/operator-credential.ts. */
@@ -58,6 +64,10 @@ export const originsFile = z.strictObject({
   registries: z
     .record(text('a key of the form host or host:port', parseRegistry), orEmpty)
     .default({})
+    .refine((entries) => {
+      const names = Object.keys(entries).filter((name) => succeeds(() => parseRegistry(name)));
+      return new Set(names.map((name) => parseRegistry(name))).size === names.length;
+    }, 'two keys name the same registry')
     .transform((entries) => new Map(Object.entries(entries).map(([key, entry]) => [parseRegistry(key), entry]))),
 });
 

@@ -75,7 +75,7 @@ function parse({ certFile, keyFile, caFile }: TlsFiles, [cert, key, ca]: (Buffer
     for (const block of blocks) attempt(caFile, 'has a broken certificate', () => new X509Certificate(block));
   }
   // The last word is OpenSSL's: a chain may be broken behind its first certificate, or an algorithm not be allowed.
-  attempt(certFile ?? caFile, 'is not accepted', () => createSecureContext({ cert, key, ca }));
+  if (cert || key || ca) attempt(certFile ?? caFile, 'is not accepted', () => createSecureContext({ cert, key, ca }));
   return { cert, key, ca, endsAtMs: own?.validToDate.getTime() };
 }
 

@@ -11,6 +11,7 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
+import type { Unlisted } from './origin/origin-clients.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
 import type { ReadReport } from './signed-reads.ts';
@@ -30,7 +31,7 @@ export interface TierEvents {
   readonly admin: (method: string, subject: string, peer: string, error: OciError | undefined) => void;
   readonly callerRefused: ReportRefusal;
   readonly notKept: (error: unknown) => void;
-  readonly privateAddress: (registry: Registry) => void;
+  readonly unlisted: (registry: Registry, unlisted: Unlisted) => void;
   readonly proof: (result: 'yes' | 'no' | 'unknown') => void;
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
@@ -140,7 +141,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     metrics,
   );
   const seldom = new Seldom();
-  const warned = new Set<Registry>();
+  const warned = new Set<string>();
 
   return {
     origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
@@ -218,17 +219,22 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
         log.error({ times, err: error }, 'the store does not take or give something; serving goes on');
       });
     },
-    privateAddress: (registry) => {
-      if (warned.has(registry) || warned.size >= 1_000) return;
-      warned.add(registry);
-      const lines = `registries:\n  ${registry}:\n    endpoint: https://${registry}`;
-      log.warn(
-        { registry, originsFile: lines },
-        'registry has a private address; to serve it, add these lines to CIRC_ORIGINS',
-      );
+    unlisted: (registry, { key, host }) => {
+      const place = `${registry} ${key} ${host}`;
+      if (warned.has(place) || warned.size >= 1_000) return;
+      warned.add(place);
+      const line = key === 'endpoint' ? `endpoint: https://${registry}` : `${key}: ["${host}"]`;
+      log.warn({ registry, host, originsFile: `registries:\n  ${registry}:\n    ${line}` }, UNLISTED[key]);
     },
   };
 }
+
+/** What is missing in the origins file, and what to do about it. */
+const UNLISTED = {
+  endpoint: 'registry has a private address; to serve it, add these lines to CIRC_ORIGINS',
+  redirectHosts: 'registry redirects to a private host; to follow it there, add these lines to CIRC_ORIGINS',
+  tokenHosts: 'registry has its tokens given by another host; if that is right, add these lines to CIRC_ORIGINS',
+} as const;
 
 /** Calls of which the log is to tell who made them. */
 const CHANGING = new Set(['Preheat', 'Evict', 'Verify']);

@@ -117,6 +117,12 @@ export class Fetches implements AsyncDisposable {
     }
   }
 
+  /** This origin's bytes are not what the digest says: they are not asked for again for a while. */
+  foundWrong(place: Place, digest: Digest, error: OciError): void {
+    this.#corrupt.set(keyOf(place.registry, digest), true);
+    this.#options.events.ended(place, digest, error);
+  }
+
   /** Were this origin's bytes not found wrong a moment ago? */
   isTrusted(registry: Registry, digest: Digest): boolean {
     return !this.#corrupt.has(keyOf(registry, digest));

@@ -5,9 +5,7 @@ import {
   ServerCredentials,
   type sendUnaryData,
 } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, protoPath } from 'grpc-health-check';
-import { loadSync } from '@grpc/proto-loader';
+import { HealthImplementation } from 'grpc-health-check';
 import { Authorization } from '../oci/authorization.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { parseDigest } from '../oci/digest.ts';
@@ -17,11 +15,12 @@ import type { Grant as WireGrant } from '../proto/generated/circ/v1/Grant.ts';
 import type { AdminHandlers } from '../proto/generated/circ/v1/Admin.ts';
 import type { SharedTierHandlers } from '../proto/generated/circ/v1/SharedTier.ts';
 import type { OpenBlobRequest__Output } from '../proto/generated/circ/v1/OpenBlobRequest.ts';
-import { LOADER_OPTIONS, loadDefinition, loadServices } from '../proto/load.ts';
+import { loadServices } from '../proto/load.ts';
 import { toGrpcError } from '../proto/status.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import type { Images } from './images.ts';
 import { listFor } from './lists.ts';
+import { addReflection } from './reflection.ts';
 import type { Access, Question } from './access/access.ts';
 import type { Grant } from './access/grants.ts';
 import type { SignedReads } from './signed-reads.ts';
@@ -76,13 +75,11 @@ export class GrpcServer implements AsyncDisposable {
   static async start(options: GrpcServerOptions): Promise<GrpcServer> {
     const grpc = new GrpcServer(options);
     const server = grpc.#server;
-    const definition = loadDefinition();
-    const { SharedTier, Admin } = loadServices(definition);
+    const { SharedTier, Admin } = loadServices();
     server.addService(SharedTier.service, grpc.#handlers());
     if (options.admin) server.addService(Admin.service, options.admin);
     grpc.#health.addToServer(server);
-    const health = loadSync(protoPath, LOADER_OPTIONS);
-    new ReflectionService({ ...definition, ...health }).addToServer(server);
+    addReflection(server);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     server.bindAsync(
       formatAddress(options.listen),

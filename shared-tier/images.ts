@@ -115,6 +115,7 @@ export class Images {
       const known = endsAtMs > 0 ? await this.#holdings.stat(visit.place, digest) : undefined;
       if (known) await this.#holdings.assertBlob(visit.place, digest);
       const told = known ? { ...known, endsAtMs } : await this.#prove(visit, digest, 'question');
+      this.#options.fetches.assertTrusted(visit.place.registry, digest);
       const stored = known ?? (await this.#holdings.stat(visit.place, digest));
       return { ...told, fromOrigin: !stored, grant: visit.grant };
     });

@@ -8,6 +8,7 @@ import { MAX_MANIFEST_BYTES, isManifestMediaType, manifestMediaType, parseManife
 import { type Digest, algorithmOf, digestOf } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Reference, Registry } from '../oci/reference.ts';
+import type { Fetches } from './fetches.ts';
 import type { Holder } from './leases/lease-api.ts';
 import type { Once } from './once.ts';
 import type { RegistryClient } from './origin/registry-client.ts';
@@ -29,6 +30,8 @@ export interface ManifestsOptions {
   readonly records: Records;
   /** Which replica fetches what. */
   readonly once: Once;
+  /** Which digests' bytes were found wrong a moment ago. */
+  readonly fetches: Pick<Fetches, 'assertTrusted' | 'foundWrong'>;
   /** A manifest could not be kept, or not be read; it was served all the same. */
   readonly notKept: (error: OciError) => void;
 }
@@ -84,7 +87,8 @@ export class Manifests {
         await this.#keep(place, manifest);
         return manifest;
       };
-      return reference.kind === 'tag' ? await fetchNow() : await this.#once(place, reference.digest, fetchNow, signal);
+      if (reference.kind === 'tag') return await fetchNow();
+      return await this.#trusted(place, reference.digest, () => this.#once(place, reference.digest, fetchNow, signal));
     };
     return await this.#fetches.run(`${placeKey(place)} ${name} ${accept.join()}`, fetch, isRefusal);
   }
@@ -93,6 +97,19 @@ export class Manifests {
   async arriving(registry: Registry, digest: Digest): Promise<Content | undefined> {
     const manifest = await this.#arriving.get(`${registry} ${digest}`)?.catch(() => undefined);
     return manifest && contentOf(manifest);
+  }
+
+  /** @throws OciError CORRUPT also when the bytes were found wrong a moment ago */
+  async #trusted(place: Place, digest: Digest, fetch: () => Promise<Manifest>): Promise<Manifest> {
+    const { fetches } = this.#options;
+    fetches.assertTrusted(place.registry, digest);
+    try {
+      return await fetch();
+    } catch (reason) {
+      const error = OciError.from(reason);
+      if (error.code === 'CORRUPT') fetches.foundWrong(place, digest, error);
+      throw error;
+    }
   }
 
   /** Fetches in this replica's turn; in another's, the bytes are read from there. */

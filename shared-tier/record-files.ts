@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 export class RecordFiles {
   readonly #temporary: () => string;
   readonly #failed: (error: unknown) => void;
+  readonly #waiting = new Map<string, () => object | undefined>();
   readonly #writing = new Map<string, Promise<void>>();
 
   /**
@@ -16,22 +17,33 @@ export class RecordFiles {
     this.#failed = failed;
   }
 
-  /** Writes of one file follow each other; each writes what is true when its turn comes. Undefined: no such file. */
+  /**
+   * Writes of one file follow each other; each writes what is true when its turn comes, so at most one waits for it.
+   *
+   * @param record undefined: no such file
+   */
   write(path: string, record: () => object | undefined): void {
-    const before = this.#writing.get(path);
-    const writing = (before ?? Promise.resolve())
-      .then(() => this.#writeNow(path, record()))
-      // In memory it is right; after a restart it has to be learnt again. That is worth a line, not an outage.
-      .catch(this.#failed)
-      .finally(() => {
-        if (this.#writing.get(path) === writing) this.#writing.delete(path);
-      });
-    this.#writing.set(path, writing);
+    this.#waiting.set(path, record);
+    if (!this.#writing.has(path)) this.#writing.set(path, this.#writeWaiting(path));
   }
 
   /** Waits for what is being written. */
   async settled(): Promise<void> {
     await Promise.all(this.#writing.values());
+  }
+
+  async #writeWaiting(path: string): Promise<void> {
+    await undefined; // who changes a record has not always done all of it yet
+    for (let record = this.#waiting.get(path); record; record = this.#waiting.get(path)) {
+      this.#waiting.delete(path);
+      try {
+        await this.#writeNow(path, record());
+      } catch (error) {
+        // In memory it is right; after a restart it has to be learnt again. That is worth a line, not an outage.
+        this.#failed(error);
+      }
+    }
+    this.#writing.delete(path);
   }
 
   async #writeNow(path: string, record: object | undefined): Promise<void> {

@@ -115,7 +115,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
       guard: new AddressGuard(config.origins.denyNetworks),
       proxy: config.origins.proxy,
       observe: events.origin,
-      refused: events.privateAddress,
+      unlisted: events.unlisted,
       credentialsFailed: events.credentialsFailed,
     }),
   );
@@ -188,6 +188,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   const http = await listenOn(oci, config.httpListen);
   const admin = openAdmin({
     kept,
+    access,
     images,
     fetches,
     popularity,

@@ -46,6 +46,11 @@ export class Slots {
     return this.#queues.size;
   }
 
+  /** How many wait, all keys together. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   /**
    * Waits for a slot; the result gives it back. Rejects with the signal's reason.
    *

@@ -3,6 +3,7 @@ import { builtinModules } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { headingsOf, linksOf } from './support/markdown.ts';
 
 const ROOT = join(fileURLToPath(import.meta.url), '..', '..');
 const MAX_LINES = 300;
@@ -23,6 +24,8 @@ const MAY_IMPORT: Record<string, { ours: readonly string[]; packages: readonly s
 const FREE_TESTS = new Set(['contracts', 'journeys', 'security', 'support', 'e2e', 'manifests']);
 
 const SOURCES = Object.keys(MAY_IMPORT).flatMap(filesIn);
+/** What people read. */
+const DOCUMENTS = [...readdirSync(ROOT).filter((path) => path.endsWith('.md')), ...filesOf('docs', '.md')];
 const ALL = [...SOURCES, ...filesIn('scripts'), ...filesIn('test')];
 
 describe('the sources', () => {
@@ -71,9 +74,17 @@ describe('ARCHITECTURE.md', () => {
 });
 
 describe('the documents', () => {
-  test.each(['README.md', 'SECURITY.md', ...filesOf('docs', '.md')])('%s links to files that there are', (path) => {
-    const links = Array.from(textOf(path).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g), ([, link = '']) => link);
-    expect(links.filter((link) => !existsSync(join(ROOT, dirname(path), link)))).toEqual([]);
+  test.each(DOCUMENTS)('%s links to files and headings that there are', (path) => {
+    const broken = linksOf(path, textOf(path)).filter(({ file, heading }) => {
+      if (!existsSync(join(ROOT, file))) return true;
+      return heading !== undefined && !headingsOf(textOf(file)).includes(heading);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  test('of docs/ are all linked from README.md', () => {
+    const linked = new Set(linksOf('README.md', textOf('README.md')).map(({ file }) => file));
+    expect(filesOf('docs', '.md').filter((path) => !linked.has(path))).toEqual([]);
   });
 });
 

@@ -1,3 +1,5 @@
+import type { WatchFetchesResponse__Output } from '../../proto/generated/circ/v1/WatchFetchesResponse.ts';
+import type { AdminClient } from '../admin-client.ts';
 import type { Command } from '../command.ts';
 import { formatBar } from '../progress.ts';
 import { formatTable } from '../table.ts';
@@ -10,7 +12,7 @@ export const fetches: Command = {
   args: [0, 0],
   async run(call) {
     using admin = call.admin();
-    for await (const answer of admin.fetches()) {
+    for await (const answer of watched(admin)) {
       if (call.isJson) call.json(answer);
       else {
         const table = formatTable(
@@ -33,3 +35,14 @@ export const fetches: Command = {
     return 0;
   },
 };
+
+/** A watch ends after a while, so that who may watch is asked anew. */
+async function* watched(admin: AdminClient): AsyncGenerator<WatchFetchesResponse__Output, void, void> {
+  for (let isAnswered = true; isAnswered;) {
+    isAnswered = false;
+    for await (const answer of admin.fetches()) {
+      isAnswered = true;
+      yield answer;
+    }
+  }
+}

@@ -17,6 +17,7 @@ export const preheat: Command = {
       value: 'OS/ARCH',
       meaning: 'only this one; may be given several times',
     },
+    referrers: { type: 'boolean', meaning: 'also what refers to it: signatures, SBOMs, attestations' },
     parallel: { type: 'string', value: 'N', meaning: 'objects at once, 1 to 16; 4 unless given' },
     username: { type: 'string', value: 'NAME', meaning: 'of an account at the registry' },
     'password-stdin': { type: 'boolean', meaning: 'read its password from standard input' },
@@ -34,6 +35,7 @@ export const preheat: Command = {
     const request = {
       image,
       platforms: [...call.texts('platform')],
+      referrers: call.flag('referrers'),
       parallelism: numberOf(call.text('parallel')),
       authorization: (await authorizationOf(call))?.header ?? '',
     };

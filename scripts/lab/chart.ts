@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { repositoryRoot } from './paths.ts';
 import { run } from './run.ts';
-import { toolPath } from './tools.ts';
+import { type Tool, toolPath } from './tools.ts';
+
+/** Those that people have; the newest is what is used where it does not matter. */
+export type Helm = Extract<Tool, `helm${string}`>;
 
 /** Bound of one helm that may wait for a rollout. */
 const HELM_MS = 240_000;
@@ -14,6 +17,9 @@ export const CHART = join(repositoryRoot, 'manifests/circ');
 export const RELEASE = 'circ';
 export const NAMESPACE = 'circ';
 export const IMAGE = 'registry.example/circ';
+
+/** Which Kubernetes a chart is for, to commands that ask none: Helm 3 takes a very old one if it is built like ours. */
+export const FOR_KUBERNETES = ['--kube-version', '1.36'] as const;
 
 /** A Kubernetes object, as far as all of them are alike. */
 export interface KubeObject {
@@ -34,19 +40,38 @@ export function collectionOf({ apiVersion, kind, metadata }: KubeObject, namespa
 
 export type Values = Readonly<Record<string, unknown>>;
 
+export interface RenderOptions {
+  /** Default: all. */
+  readonly templates?: readonly string[];
+  readonly helm?: Helm;
+}
+
 /** Renders the chart's templates with these values, or some of the templates. @throws what helm says of wrong values */
-export async function renderChart(values: Values, templates: readonly string[] = []): Promise<string> {
+export async function renderChart(
+  values: Values,
+  { templates = [], helm = 'helm' }: RenderOptions = {},
+): Promise<string> {
   const only = templates.flatMap((template) => ['--show-only', `templates/${template}`]);
   const sets = Object.entries({ image: { repository: IMAGE }, ...values }).flatMap(([name, value]) => {
     return ['--set-json', `${name}=${JSON.stringify(value)}`];
   });
-  const argv = [toolPath('helm'), 'template', RELEASE, CHART, '--namespace', NAMESPACE, ...sets, ...only];
+  const argv = [
+    toolPath(helm),
+    'template',
+    RELEASE,
+    CHART,
+    '--namespace',
+    NAMESPACE,
+    ...FOR_KUBERNETES,
+    ...sets,
+    ...only,
+  ];
   return (await run(argv)).stdout;
 }
 
 /** The same as objects, in the order of the templates. */
-export async function chartObjects(values: Values, templates: readonly string[] = []): Promise<KubeObject[]> {
-  return objectsIn(await renderChart(values, templates));
+export async function chartObjects(values: Values, options: RenderOptions = {}): Promise<KubeObject[]> {
+  return objectsIn(await renderChart(values, options));
 }
 
 /** The objects of a text of YAML documents. @throws if one of them is no YAML */
@@ -88,7 +113,7 @@ metadata:
 };
 
 export async function renderManifest({ intro, values, templates = [] }: Rendered): Promise<string> {
-  return `${intro}${await renderChart(values, templates)}`;
+  return `${intro}${await renderChart(values, { templates })}`;
 }
 
 /** What else helm is to be told. */
@@ -99,21 +124,26 @@ export interface HelmOptions {
   /** The way to the API, if it is not in this process' network. */
   readonly inPlace?: (argv: readonly string[]) => readonly string[];
   readonly flags?: readonly string[];
+  readonly helm?: Helm;
 }
 
-/** Installs the chart, or brings it to these values. */
+/** Installs the chart, or brings it to these values. @returns what helm tells the user */
 export async function installChart(
   values: Values,
-  { kubeconfig, directory, inPlace = (argv) => argv, flags = [] }: HelmOptions,
-): Promise<void> {
+  { kubeconfig, directory, inPlace = (argv) => argv, flags = [], helm = 'helm' }: HelmOptions,
+): Promise<string> {
   const file = join(directory, 'values.json');
   await writeFile(file, JSON.stringify({ image: { repository: IMAGE }, ...values }));
   const where = ['--kubeconfig', kubeconfig, '--namespace', NAMESPACE];
-  const argv = [toolPath('helm'), 'upgrade', '--install', RELEASE, CHART, ...where, '--values', file, ...flags];
-  await run(inPlace(argv), { timeoutMs: HELM_MS });
+  const argv = [toolPath(helm), 'upgrade', '--install', RELEASE, CHART, ...where, '--values', file, ...flags];
+  return (await run(inPlace(argv), { timeoutMs: HELM_MS })).stdout;
 }
 
-export async function uninstallChart({ kubeconfig, inPlace = (argv) => argv }: HelmOptions): Promise<void> {
+export async function uninstallChart({
+  kubeconfig,
+  inPlace = (argv) => argv,
+  helm = 'helm',
+}: HelmOptions): Promise<void> {
   const where = ['--kubeconfig', kubeconfig, '--namespace', NAMESPACE];
-  await run(inPlace([toolPath('helm'), 'uninstall', RELEASE, ...where, '--wait']), { timeoutMs: HELM_MS });
+  await run(inPlace([toolPath(helm), 'uninstall', RELEASE, ...where, '--wait']), { timeoutMs: HELM_MS });
 }

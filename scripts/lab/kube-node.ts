@@ -1,6 +1,6 @@
-import { copyFile, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { makeCgroups, removeCgroups } from './cgroups.ts';
 import { Cri } from './cri.ts';
 import { Daemon } from './daemon.ts';
 import { cniPlugins } from './debian-tools.ts';
@@ -32,8 +32,8 @@ export interface PodNetwork {
 }
 
 /**
- * Makes the namespaces a machine of its own: proc and sys of its own, nothing of other machines under /run and in what
- * kubelet writes to fixed paths, and kernel settings that kubelet may write without changing those of the real machine.
+ * Makes the namespaces a machine of its own: proc and sys of its own, nothing of other machines under /run, a disk of its own
+ * in what kubelet and pods write to fixed paths, and kernel settings that kubelet may write without changing those of the real machine.
  */
 const BOOT = `
 set -e
@@ -44,7 +44,8 @@ mount --rbind /sys/fs/cgroup "$1/cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$1/cgroup" /sys/fs/cgroup
 umount -l "$1/cgroup"
-for directory in /run /var/log /var/lib; do mount -t tmpfs -o mode=755 tmpfs $directory; done
+mount --bind "$5" /var/lib
+for directory in /run /var/log; do mount -t tmpfs -o mode=755 tmpfs $directory; done
 for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \\
     kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
   file="$1/$(echo "\${setting%=*}" | tr / _)"
@@ -67,39 +68,39 @@ export const VOLUME = '/var/lib/volume';
 
 const OWN_NAMESPACES = ['unshare', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child=KILL', '--'];
 
-/** A node of a cluster: kubelet, containerd with the CRI, runc. Its pods use the node's own network. */
+/** A node of a cluster: kubelet, containerd with the CRI, runc. Without `pods` its pods use the node's own network. */
 export class KubeNode implements AsyncDisposable {
   readonly name: string;
+  readonly #options: KubeNodeOptions;
   readonly #directory: string;
-  readonly #init: Daemon;
+  #init: Daemon | undefined;
   readonly #daemons: Daemon[] = [];
 
-  private constructor(name: string, directory: string, init: Daemon) {
-    this.name = name;
-    this.#directory = directory;
-    this.#init = init;
+  private constructor(options: KubeNodeOptions) {
+    this.name = options.namespace.name;
+    this.#options = options;
+    this.#directory = options.directory;
   }
 
   static async start(options: KubeNodeOptions): Promise<KubeNode> {
-    const { namespace, kube, directory, logs, sandbox } = options;
-    const { name } = namespace;
-    for (const part of ['certs.d', 'boot', 'cni']) await mkdir(join(directory, part), { recursive: true });
-    const places = [join(directory, 'boot'), CERTS_DIR, VOLUME, join(directory, 'certs.d')];
-    const init = await Daemon.start({
-      argv: namespace.command([...OWN_NAMESPACES, 'bash', '-c', BOOT, 'boot', ...places]),
-      logFile: join(logs, `${name}-boot.log`),
-    });
-    const node = new KubeNode(name, directory, init);
+    const { directory, pods } = options;
+    for (const part of ['certs.d', 'boot', 'cni', 'lib']) await mkdir(join(directory, part), { recursive: true });
+    if (pods) await writeFile(join(directory, 'cni/lab.conflist'), podNetwork(pods));
+    const node = new KubeNode(options);
     try {
-      await init.until('booted', async () => (await readdir(join(directory, 'boot'))).includes('booted'));
-      if (options.pods) await writeFile(join(directory, 'cni/lab.conflist'), podNetwork(options.pods));
-      await node.#startContainerd(logs, sandbox);
-      await node.#startKubelet(kube, namespace.address, logs, options.pods?.nameServer);
+      await node.#configureKubelet();
+      await node.#boot();
     } catch (error) {
       await node[Symbol.asyncDispose]();
       throw error;
     }
     return node;
+  }
+
+  /** A power cut, and the next start with the same disk; returns when kubelet runs. */
+  async reboot(): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    await this.#boot();
   }
 
   /** Where its containerd looks for hosts.toml files. */
@@ -121,28 +122,46 @@ export class KubeNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // A power cut: the kernel ends everything in the namespace, and then the programs outside that stand for it.
-    await this.#init.stop('SIGKILL');
-    for (const daemon of this.#daemons) await daemon.stop('SIGKILL');
+    await this.#init?.stop('SIGKILL');
+    for (const daemon of this.#daemons.splice(0)) await daemon.stop('SIGKILL');
     await removeCgroups(cgroupOf(this.name));
   }
 
-  async #startContainerd(logs: string, sandbox: KubeNodeOptions['sandbox']): Promise<void> {
+  async #boot(): Promise<void> {
+    const { namespace, logs } = this.#options;
+    const boot = join(this.#directory, 'boot');
+    const places = [boot, CERTS_DIR, VOLUME, this.certsDir, join(this.#directory, 'lib')];
+    await rm(join(boot, 'booted'), { force: true });
+    const init = await Daemon.start({
+      argv: namespace.command([...OWN_NAMESPACES, 'bash', '-c', BOOT, 'boot', ...places]),
+      logFile: join(logs, `${this.name}-boot.log`),
+    });
+    this.#init = init;
+    await init.until('booted', async () => await exists(join(boot, 'booted')));
+    await this.#startContainerd(init);
+    await this.#startKubelet(init);
+  }
+
+  async #startContainerd(init: Daemon): Promise<void> {
+    const { sandbox } = this.#options;
     const file = join(this.#directory, 'containerd.toml');
     await writeFile(file, containerdConfiguration(this.#directory, sandbox.reference));
     const socket = join(this.#directory, 'containerd.sock');
     const ctr = [toolPath('ctr'), '--address', socket, '--namespace', 'k8s.io'];
-    const daemon = await this.#start('containerd', [toolPath('containerd'), '--config', file], logs);
+    const daemon = await this.#start(init, 'containerd', [toolPath('containerd'), '--config', file]);
     await daemon.until('answering', async () => {
-      const asked = await this.#start('ctr', [...ctr, 'images', 'import', sandbox.file], logs);
+      const asked = await this.#start(init, 'ctr', [...ctr, 'images', 'import', sandbox.file]);
       return (await asked.ended).code === 0;
     });
   }
 
-  async #startKubelet(kube: KubeApi, address: string, logs: string, nameServer?: string): Promise<void> {
+  /** Who kubelet is, and its settings. */
+  async #configureKubelet(): Promise<void> {
     const { name } = this;
-    const pair = await kube.pki.issue(name, `/O=system:nodes/CN=system:node:${name}`, `DNS:${name},IP:${address}`);
-    const [kubeconfig, file] = [join(this.#directory, 'kubeconfig'), join(this.#directory, 'kubelet.yaml')];
-    await writeFile(kubeconfig, await kube.pki.kubeconfig(kube.url, pair), { mode: 0o600 });
+    const { kube, namespace, logs, pods } = this.#options;
+    const names = `DNS:${name},IP:${namespace.address}`;
+    const pair = await kube.pki.issue(name, `/O=system:nodes/CN=system:node:${name}`, names);
+    await writeFile(join(this.#directory, 'kubeconfig'), await kube.pki.kubeconfig(kube.url, pair), { mode: 0o600 });
     for (const [from, to] of [
       [pair.certFile, 'kubelet.crt'],
       [pair.keyFile, 'kubelet.key'],
@@ -150,13 +169,20 @@ export class KubeNode implements AsyncDisposable {
     ] as const) {
       await copyFile(from, join(this.#directory, to));
     }
-    const [cgroup, podLogs] = [cgroupOf(name), join(logs, `${name}-pods`)];
-    await makeCgroups(cgroup);
+    const podLogs = join(logs, `${name}-pods`);
+    const configuration = kubeletConfiguration(this.#directory, cgroupOf(name), podLogs, pods?.nameServer);
     // kubelet reads YAML, and JSON is YAML.
-    await writeFile(file, JSON.stringify(kubeletConfiguration(this.#directory, cgroup, podLogs, nameServer)));
-    const flags = [`--root-dir=${join(this.#directory, 'kubelet')}`, `--hostname-override=${name}`];
-    const argv = [kubeToolPath('kubelet'), `--config=${file}`, `--kubeconfig=${kubeconfig}`, ...flags];
-    const daemon = await this.#start('kubelet', [...argv, `--node-ip=${address}`], logs);
+    await writeFile(join(this.#directory, 'kubelet.yaml'), JSON.stringify(configuration));
+  }
+
+  async #startKubelet(init: Daemon): Promise<void> {
+    const { name } = this;
+    const { kube, namespace } = this.#options;
+    await makeCgroups(cgroupOf(name));
+    const places = { config: 'kubelet.yaml', kubeconfig: 'kubeconfig', 'root-dir': 'kubelet' };
+    const flags = Object.entries(places).map(([flag, part]) => `--${flag}=${join(this.#directory, part)}`);
+    const own = [`--hostname-override=${name}`, `--node-ip=${namespace.address}`];
+    const daemon = await this.#start(init, 'kubelet', [kubeToolPath('kubelet'), ...flags, ...own]);
     await daemon.until('registered', async () => {
       await kube.get(`/api/v1/nodes/${name}`);
       return true;
@@ -164,12 +190,12 @@ export class KubeNode implements AsyncDisposable {
   }
 
   /** Runs a program on the node. */
-  async #start(program: string, argv: readonly string[], logs: string): Promise<Daemon> {
-    const children = await readFile(`/proc/${this.#init.pid}/task/${this.#init.pid}/children`, 'utf8');
+  async #start({ pid }: Daemon, program: string, argv: readonly string[]): Promise<Daemon> {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
     const enter = ['nsenter', '-t', children.trim(), '-n', '-m', '-p', '-u', '-i', '--'];
     const daemon = await Daemon.start({
       argv: [...enter, ...argv],
-      logFile: join(logs, `${this.name}-${program}.log`),
+      logFile: join(this.#options.logs, `${this.name}-${program}.log`),
       env: { PATH: process.env['PATH'] },
     });
     this.#daemons.push(daemon);
@@ -252,40 +278,4 @@ function kubeletConfiguration(directory: string, cgroup: string, podLogs: string
 
 function cgroupOf(name: string): string {
   return `/circ-e2e-${process.pid}-${name}`;
-}
-
-const CGROUPS = '/sys/fs/cgroup';
-
-/** The node's own cgroup in each hierarchy; on machines with one hierarchy (v2) kubelet makes it itself. */
-async function makeCgroups(cgroup: string): Promise<void> {
-  for (const hierarchy of await hierarchies()) {
-    const [own, parent] = [join(CGROUPS, hierarchy, cgroup), join(CGROUPS, hierarchy)];
-    await mkdir(own, { recursive: true });
-    if (hierarchy !== 'cpuset') continue;
-    for (const file of ['cpuset.cpus', 'cpuset.mems']) await copyFile(join(parent, file), join(own, file));
-  }
-}
-
-async function removeCgroups(cgroup: string): Promise<void> {
-  // What was in them is killed, and takes a moment to end.
-  for (const end = performance.now() + 5_000; performance.now() < end; await sleep(50)) {
-    const left = [];
-    for (const hierarchy of ['', ...(await hierarchies())]) {
-      const own = join(CGROUPS, hierarchy, cgroup);
-      if (!(await exists(own))) continue;
-      const below = await readdir(own, { recursive: true, withFileTypes: true });
-      const groups = below.filter((entry) => entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
-      left.push(own, ...groups);
-    }
-    if (left.length === 0) return;
-    const deepestFirst = left.toSorted((a, b) => b.length - a.length);
-    for (const group of deepestFirst) await rmdir(group).catch(() => undefined);
-  }
-  throw new Error(`processes in ${cgroup} do not end`);
-}
-
-async function hierarchies(): Promise<string[]> {
-  const entries = await readdir(CGROUPS, { withFileTypes: true });
-  const isOne = entries.some(({ name }) => name === 'cgroup.controllers');
-  return isOne ? [] : entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

@@ -29,6 +29,7 @@ const tools = {
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   helm: { package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
+  'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
   // Of Prometheus 3.16, without the clouds that it can look for targets in: they are most of it.
   promtool: { package: 'github.com/prometheus/prometheus/cmd/promtool', version: 'v0.316.0', tags: 'remove_all_sd' },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
-import { type Reference, type Registry, formatReference } from '../../oci/reference.ts';
+import { type Reference, formatReference } from '../../oci/reference.ts';
 import { ANONYMOUS, type Credential } from '../origin/credential.ts';
 import type { OriginClient } from '../origin/origin-clients.ts';
 import type { ManifestHead, Options, Yes } from '../origin/registry-client.ts';
@@ -45,7 +45,8 @@ const DOWN_MS = 5_000;
 export class Proofs {
   readonly #options: ProofsOptions;
   readonly #refusals: Refusals;
-  readonly #down = new LRUCache<Registry, OriginDown>({ max: 1_000, ttl: DOWN_MS });
+  /** By caller and registry: an account that has no pulls left says nothing of others. */
+  readonly #down = new LRUCache<string, OriginDown>({ max: 1_000, ttl: DOWN_MS });
   readonly #manifests = new SharedFlight<ManifestHead>();
   readonly #blobs = new SharedFlight<{ sizeBytes: number }>();
 
@@ -116,19 +117,22 @@ export class Proofs {
     const refused = object === undefined ? undefined : this.#refusals.find(holder, object);
     if (refused) throw refused;
     const { credential, isReplaceable } = subject;
-    const down = isReplaceable ? this.#down.get(subject.place.registry) : undefined;
+    const asked = `${credential.key} ${subject.place.registry}`;
+    const down = isReplaceable ? this.#down.get(asked) : undefined;
     if (down) throw down;
     const signal = AbortSignal.timeout(isReplaceable ? SHORT_PROOF_MS : PROOF_MS);
     const patienceMs = isReplaceable ? SHORT_PATIENCE_MS : undefined;
     try {
       const yes = await ask({ credential, maxAgeMs: this.#options.ttlMs, patienceMs, signal });
+      this.#down.delete(asked);
       this.#options.report('yes');
       return yes;
     } catch (reason) {
       const error = signal.aborted ? new OriginDown(reason) : OciError.from(reason);
       this.#options.report(isNo(error) ? 'no' : 'unknown');
       if (error.denied && object !== undefined) this.#remember(holder, object, error);
-      if (error instanceof OriginDown) this.#down.set(subject.place.registry, error);
+      if (error instanceof OriginDown) this.#down.set(asked, error);
+      else this.#down.delete(asked);
       throw error;
     }
   }

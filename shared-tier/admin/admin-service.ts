@@ -12,18 +12,19 @@ import type { GetStatsResponse } from '../../proto/generated/circ/v1/GetStatsRes
 import type { PreheatRequest__Output } from '../../proto/generated/circ/v1/PreheatRequest.ts';
 import type { PreheatResponse } from '../../proto/generated/circ/v1/PreheatResponse.ts';
 import type { VerifyResponse } from '../../proto/generated/circ/v1/VerifyResponse.ts';
-import type { WatchFetchesResponse } from '../../proto/generated/circ/v1/WatchFetchesResponse.ts';
 import { toGrpcError } from '../../proto/status.ts';
 import type { Fetches } from '../fetches.ts';
 import { placeKey, placeOfKey } from '../records.ts';
 import { AnswerStream } from './answer-stream.ts';
 import { type EvictWhat, evict } from './evict.ts';
+import { hungUp } from './hung-up.ts';
 import type { Inventory } from './inventory.ts';
 import { parsePlatforms } from './platforms.ts';
 import type { Popularity } from './popularity.ts';
 import type { Preheats } from './preheat.ts';
 import type { PreheatReport, PreheatState } from './preheat-progress.ts';
 import { verify } from './verify.ts';
+import { watchFetches } from './watch-fetches.ts';
 
 export interface AdminServiceOptions {
   readonly store: ContentStore;
@@ -39,9 +40,7 @@ export interface AdminServiceOptions {
 
 const PAGE = 100;
 const MAX_PAGE = 1_000;
-const MAX_FETCHES = 100;
 const MAX_STREAMS = 32;
-const WATCH_EVERY_MS = 1_000;
 const PROGRESS_EVERY_MS = 250;
 const PARALLELISM = 4;
 const MAX_PARALLELISM = 16;
@@ -92,14 +91,13 @@ export class AdminService {
           return { blobs: rows.map(({ digest, sizeBytes }) => ({ digest, size: sizeBytes })), nextPageToken: next };
         },
       ),
-      Evict: this.#answer('Evict', subjectOf, async (request) => {
-        const signal = new AbortController().signal;
+      Evict: this.#answer('Evict', subjectOf, async (request, signal) => {
         return await evict(this.#options, this.#whatOf(request), { isDryRun: request.dryRun, signal });
       }),
       WatchFetches: this.#stream(
         'WatchFetches',
         () => '',
-        async (_request, stream) => await this.#watch(stream),
+        async (_request, stream) => await watchFetches(this.#options.fetches, stream),
       ),
       Preheat: this.#stream(
         'Preheat',
@@ -114,24 +112,8 @@ export class AdminService {
     };
   }
 
-  async #watch(stream: AnswerStream<WatchFetchesResponse>): Promise<void> {
-    for (;;) {
-      const all = [...this.#options.fetches.list()];
-      const fetches = all.slice(0, MAX_FETCHES).map(({ place, digest, sizeBytes, receivedBytes, waiters, ageMs }) => ({
-        ...place,
-        digest,
-        size: sizeBytes,
-        received: receivedBytes,
-        waiters,
-        ageMs: Math.round(ageMs),
-      }));
-      await stream.send({ fetches, total: all.length });
-      await delay(WATCH_EVERY_MS, undefined, stream);
-    }
-  }
-
   async #preheat(request: PreheatRequest__Output, stream: AnswerStream<PreheatResponse>): Promise<void> {
-    const { image, platforms, authorization, parallelism } = request;
+    const { image, platforms, authorization, parallelism, referrers } = request;
     if (parallelism > MAX_PARALLELISM) {
       throw new OciError('NAME_INVALID', `at most ${MAX_PARALLELISM} objects are fetched at once`);
     }
@@ -140,6 +122,7 @@ export class AdminService {
       platforms: parsePlatforms(platforms),
       authorization: Authorization.parse(authorization === '' ? [] : [authorization]),
       parallelism: parallelism || PARALLELISM,
+      withReferrers: referrers,
     };
     const { progress, ended } = await this.#options.preheats.start(order, stream.signal);
     const isOver = ended.then(() => true);
@@ -195,11 +178,11 @@ export class AdminService {
   #answer<Request, Response>(
     method: string,
     subject: (request: Request) => string,
-    handle: (request: Request) => Promise<Response>,
+    handle: (request: Request, signal: AbortSignal) => Promise<Response>,
   ) {
     return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
       const report = this.#reporter(method, subject, call);
-      handle(call.request).then(
+      handle(call.request, hungUp(call)).then(
         (response) => {
           report(undefined);
           callback(null, response);

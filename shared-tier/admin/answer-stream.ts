@@ -1,22 +1,16 @@
 import { once } from 'node:events';
 import type { ServerWritableStream } from '@grpc/grpc-js';
-import { OciError } from '../../oci/error.ts';
+import { hungUp } from './hung-up.ts';
 
 /** The answers to one call, as fast as its caller takes them. */
 export class AnswerStream<Answer> {
   readonly #call: ServerWritableStream<unknown, Answer>;
-  readonly #gone = new AbortController();
+  /** Aborted when the caller hangs up. */
+  readonly signal: AbortSignal;
 
   constructor(call: ServerWritableStream<unknown, Answer>) {
     this.#call = call;
-    const gone = (): void => this.#gone.abort(new OciError('UNAVAILABLE', 'the caller hung up'));
-    call.on('cancelled', gone);
-    if (call.cancelled) gone();
-  }
-
-  /** Aborted when the caller hangs up. */
-  get signal(): AbortSignal {
-    return this.#gone.signal;
+    this.signal = hungUp(call);
   }
 
   /** Settles when there is room for the next one. @throws the signal's reason */

@@ -2,6 +2,7 @@ import type { Registry as MetricsRegistry } from 'prom-client';
 import type { RegistryNames } from '../../oci/request.ts';
 import { readVersion } from '../../service/version.ts';
 import type { ConnectedAgents } from '../callers/connected-agents.ts';
+import type { Access } from '../access/access.ts';
 import type { Fetches } from '../fetches.ts';
 import type { Images } from '../images.ts';
 import type { ChosenStore } from '../store/choose-store.ts';
@@ -13,6 +14,7 @@ import { type Stats, statsOf } from './stats.ts';
 
 export interface AdminParts {
   readonly kept: ChosenStore;
+  readonly access: Access;
   readonly images: Images;
   readonly fetches: Fetches;
   readonly popularity: Popularity;
@@ -34,10 +36,10 @@ export interface Admin {
 }
 
 export function openAdmin(parts: AdminParts): Admin {
-  const { kept, fetches, images, popularity, names, report } = parts;
+  const { kept, fetches, access, images, popularity, names, report } = parts;
   const { store, records } = kept;
   const inventory = new Inventory({ store, records });
-  const preheats = new Preheats({ images, fetches, store });
+  const preheats = new Preheats({ access, images, fetches, store });
   const stats = statsOf({ ...parts, version: readVersion() });
   const service = new AdminService({ store, inventory, fetches, preheats, popularity, names, stats, report });
   return { service, inventory, stats };

@@ -1,18 +1,20 @@
 import type { ContentStore } from '../../content/store.ts';
 import type { Authorization } from '../../oci/authorization.ts';
-import { type Descriptor, type ManifestLinks, parseManifestLinks } from '../../oci/descriptor.ts';
+import { type Descriptor, type ManifestLinks, OCI_INDEX, parseManifestLinks } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ImageName } from '../../oci/image-name.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { Question } from '../access/access.ts';
+import type { Access, Question } from '../access/access.ts';
 import type { Fetch } from '../fetch.ts';
 import type { Fetches } from '../fetches.ts';
 import type { Images, ResolvedManifest } from '../images.ts';
+import { listFor } from '../lists.ts';
 import { type Platform, manifestsFor } from './platforms.ts';
 import { PreheatProgress } from './preheat-progress.ts';
 
 export interface PreheatsOptions {
+  readonly access: Access;
   readonly images: Images;
   readonly fetches: Fetches;
   readonly store: ContentStore;
@@ -27,11 +29,15 @@ export interface PreheatOrder {
   readonly authorization: Authorization | undefined;
   /** Objects at once. */
   readonly parallelism: number;
+  /** Also what refers to its manifests, and to those. */
+  readonly withReferrers: boolean;
 }
 
 const PREHEATS_AT_ONCE = 8;
 /** Manifests and blobs of one order: several times the largest index that anybody has built. */
 const MAX_OBJECTS = 20_000;
+/** Pages of one list of referrers; larger ones are cut off. */
+const MAX_PAGES = 100;
 const NO_GRANT = new Uint8Array();
 const NO_ROOM = new OciError('UNAVAILABLE', 'the cache has no room for it');
 
@@ -77,6 +83,11 @@ export class Preheats {
   }
 }
 
+/** A manifest that is there, and what it names. */
+interface Taken extends ManifestLinks {
+  readonly descriptor: Descriptor;
+}
+
 /** One order under way. */
 class Preheating {
   readonly #options: PreheatsOptions;
@@ -95,20 +106,25 @@ class Preheating {
     this.#question = { place: image, asker: { form: 'ns', authorization }, grant: NO_GRANT };
   }
 
-  async begin(): Promise<ManifestLinks> {
+  async begin(): Promise<Taken> {
     const resolved = await this.#resolve(this.#order.image.reference);
     this.#progress.add(resolved.descriptor);
     return await this.#taken(resolved, this.#order.platforms);
   }
 
   /** All manifests first, because they tell how much there is. */
-  async finish(root: ManifestLinks): Promise<void> {
+  async finish(root: Taken): Promise<void> {
     const blobs = new Map<Digest, Descriptor>();
-    let level: readonly ManifestLinks[] = [root];
+    let level: readonly Taken[] = [root];
     while (level.length > 0) {
       for (const blob of level.flatMap((links) => links.blobs)) if (this.#isNew(blob)) blobs.set(blob.digest, blob);
-      const manifests = level.flatMap((links) => links.manifests).filter((each) => this.#isNew(each));
-      level = await this.#each(manifests, (manifest) => this.#manifest(manifest));
+      const subjects = this.#order.withReferrers ? level.map(({ descriptor }) => descriptor) : [];
+      const referring = await this.#each(subjects, (subject) => this.#referrers(subject));
+      const linked = [...level.flatMap((links) => links.manifests), ...referring.flat()];
+      level = await this.#each(
+        linked.filter((each) => this.#isNew(each)),
+        (manifest) => this.#manifest(manifest),
+      );
     }
     await this.#each([...blobs.values()], (blob) => this.#blob(blob));
   }
@@ -138,7 +154,20 @@ class Preheating {
     return this.#progress.add(object);
   }
 
-  async #manifest({ digest }: Descriptor): Promise<ManifestLinks> {
+  /** @throws OciError what the registry says to a list of them */
+  async #referrers({ digest: subject }: Descriptor): Promise<readonly Descriptor[]> {
+    const { asker, place } = this.#question;
+    const found: Descriptor[] = [];
+    let query: URLSearchParams | undefined = new URLSearchParams();
+    for (let page = 0; query && page < MAX_PAGES; page += 1) {
+      const { content, next } = await listFor(this.#options.access, { asker, place, subject, query });
+      found.push(...parseManifestLinks(content, OCI_INDEX).manifests);
+      query = next === undefined ? undefined : new URLSearchParams(next);
+    }
+    return found;
+  }
+
+  async #manifest({ digest }: Descriptor): Promise<Taken> {
     return await this.#taken(await this.#resolve({ kind: 'digest', digest }), []);
   }
 
@@ -147,14 +176,14 @@ class Preheating {
   }
 
   /** Notes that a manifest is there, and gives what it names. */
-  async #taken({ descriptor, content, fromOrigin }: ResolvedManifest, platforms: readonly Platform[]) {
+  async #taken({ descriptor, content, fromOrigin }: ResolvedManifest, platforms: readonly Platform[]): Promise<Taken> {
     const { digest, mediaType, sizeBytes } = descriptor;
     const bytes = content ?? new Uint8Array();
     const links = parseManifestLinks(bytes, mediaType);
     const manifests = manifestsFor(platforms, bytes, links.manifests);
     if (!(await this.#options.store.stat(digest))) throw NO_ROOM;
     this.#progress.become(digest, fromOrigin ? 'fetched' : 'present', { sizeBytes });
-    return { ...links, manifests };
+    return { ...links, manifests, descriptor };
   }
 
   async #blob({ digest }: Descriptor): Promise<void> {

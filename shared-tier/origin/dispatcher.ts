@@ -62,11 +62,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
  * @throws OciError NAME_UNKNOWN
  */
 export function assertDialable(url: URL, { origin, guard }: Pick<DispatcherOptions, 'origin' | 'guard'>): void {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const host = hostOf(url);
   const isTrusted = origin.isTrusted(url);
   const isScheme = url.protocol === 'https:' || (url.protocol === 'http:' && isTrusted);
   const isAddress = isIP(host) === 0 || isTrusted || guard.isPublic(host);
-  if (!isScheme || !isAddress || url.username !== '' || url.password !== '') throw notDialled();
+  if (!isScheme || !isAddress || url.username !== '' || url.password !== '') throw new PrivateAddressError(url.host);
+}
+
+/** The host that a URL leads to, IPv6 addresses without brackets. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 /** Every address of the name is judged, and what was judged is what is dialled: no second look-up can change it. */
@@ -75,16 +80,21 @@ function guardedLookup(guard: AddressGuard): LookupFunction {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       const [first] = addresses ?? [];
       if (error) callback(error, '');
-      else if (!first || !addresses.every(({ address }) => guard.isPublic(address))) callback(notDialled(), '');
+      else if (!first || !addresses.every(({ address }) => guard.isPublic(address)))
+        callback(new PrivateAddressError(hostname), '');
       else if (options.all) callback(null, addresses);
       else callback(null, first.address, first.family);
     });
   };
 }
 
-function notDialled(): PrivateAddressError {
-  return new PrivateAddressError('NAME_UNKNOWN', 'this registry is not served here');
-}
-
 /** The operator is told how to allow it; the client only that it is not served. */
-export class PrivateAddressError extends OciError {}
+export class PrivateAddressError extends OciError {
+  /** Where it would have led; the port, if there is one, where that is known. */
+  readonly host: string;
+
+  constructor(host: string) {
+    super('NAME_UNKNOWN', 'this registry is not served here');
+    this.host = host;
+  }
+}

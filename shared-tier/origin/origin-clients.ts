@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Dispatcher } from 'undici';
 import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { createDispatcher } from './dispatcher.ts';
+import { createDispatcher, hostOf } from './dispatcher.ts';
 import { OperatorCredential } from './operator-credential.ts';
 import type { Origin, Origins } from './origin.ts';
 import { OriginHttp } from './origin-http.ts';
@@ -29,13 +29,20 @@ export interface OriginClientsOptions {
   readonly guard: AddressGuard;
   readonly proxy: string | undefined;
   readonly observe: ObserveOrigin;
-  readonly refused: (registry: Registry) => void;
+  /** A registry is not served as it could be, because the operator has not listed something of it. */
+  readonly unlisted: (registry: Registry, unlisted: Unlisted) => void;
   /** The operator's credentials for the registry cannot be read now. */
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
   /** See `DispatcherOptions`. */
   readonly silenceMs?: number;
   /** See `OriginHttpOptions`. */
   readonly patienceMs?: number;
+}
+
+/** What an entry of the origins file does not have: its own address (`endpoint`), or a host that it leads to. */
+export interface Unlisted {
+  readonly key: 'endpoint' | 'redirectHosts' | 'tokenHosts';
+  readonly host: string;
 }
 
 /** Registries whose connections and tokens are kept; the least recently asked one is given up for a new one. */
@@ -69,7 +76,7 @@ export class OriginClients implements AsyncDisposable {
   }
 
   #create(origin: Origin): { client: OriginClient; dispatchers: Set<Dispatcher> } {
-    const { guard, proxy, observe, refused, credentialsFailed, silenceMs, patienceMs } = this.#options;
+    const { guard, proxy, observe, unlisted, credentialsFailed, silenceMs, patienceMs } = this.#options;
     const { questions, bodies } = shareOut(origin.maxConnections);
     const shared = { origin, guard, proxy, silenceMs };
     const bulk = createDispatcher({ ...shared, connections: bodies });
@@ -77,7 +84,12 @@ export class OriginClients implements AsyncDisposable {
     const questionsAtOnce = questions === 0 ? origin.maxConnections : questions;
     // What waits for a connection waits here, where repositories take turns, and not in the dispatcher's queue.
     const turns = new Slots({ slots: bodies, spare: bodies < 3 ? 0 : 1 });
-    const wire = { origin, guard, bulk, turns, control, questionsAtOnce, observe, refused, patienceMs };
+    const { endpoint } = origin;
+    const isOwn = (host: string): boolean =>
+      !origin.isTrusted(endpoint) && (host === endpoint.host || host === hostOf(endpoint));
+    const told = (what: Unlisted): void =>
+      unlisted(origin.registry, what.key === 'redirectHosts' && isOwn(what.host) ? { ...what, key: 'endpoint' } : what);
+    const wire = { origin, guard, bulk, turns, control, questionsAtOnce, observe, unlisted: told, patienceMs };
     const registry = new RegistryClient(new OriginHttp(wire));
     const pusher = new PushClient(new PushHttp(wire));
     const pace = origin.bandwidthBytesPerSecond === undefined ? undefined : new Pace(origin.bandwidthBytesPerSecond);

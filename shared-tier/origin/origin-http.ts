@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Dispatcher, errors } from 'undici';
 import { OciError } from '../../oci/error.ts';
-import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
 import type { Origin } from './origin.ts';
+import type { Unlisted } from './origin-clients.ts';
 import { type ObserveOrigin, type OriginResponse, discard } from './response.ts';
 import { OriginQueue, type Ticket } from './origin-queue.ts';
+import { foreignRealm } from './realm.ts';
 import { type Asked, refusalOf, unknown } from './refusal.ts';
 import { OriginDown, RetryLater, isTransient } from './retry.ts';
 import { type Signature, type Unsigned, Signer } from './signer.ts';
@@ -52,8 +53,8 @@ export interface OriginHttpOptions {
   /** How many HEADs are under way at once, 4 unless given: as many as there are connections for them. */
   readonly questionsAtOnce?: number;
   readonly observe: ObserveOrigin;
-  /** The registry, or where it redirects to, has a private address that the operator did not list. */
-  readonly refused: (registry: Registry) => void;
+  /** Something leads to a host that the operator did not list. */
+  readonly unlisted: (unlisted: Unlisted) => void;
   /** See `OriginRequest`. */
   readonly patienceMs?: number | undefined;
 }
@@ -164,7 +165,7 @@ export class OriginHttp {
     } catch (error) {
       if (error instanceof RetryLater) return error;
       request.signal.throwIfAborted();
-      if (error instanceof PrivateAddressError) this.#options.refused(this.origin.registry);
+      if (error instanceof PrivateAddressError) this.#options.unlisted({ key: 'redirectHosts', host: error.host });
       // Ten seconds of silence are enough of a try.
       if (error instanceof errors.HeadersTimeoutError) throw new OriginDown(error);
       if (!isTransient(error)) throw OciError.from(error);
@@ -243,6 +244,8 @@ export class OriginHttp {
       // What came in exchange for the caller's credentials was refused: it may be told what a bare request is asked for.
       const isExchanged = signature.authorization !== credential.authorization;
       const lines = isExchanged ? (this.#signer.challengeOf(repository) ?? []) : challengeLines(response);
+      const realm = isRegistry ? foreignRealm(origin, lines) : undefined;
+      if (realm !== undefined) this.#options.unlisted({ key: 'tokenHosts', host: realm });
       // Where it was redirected to nobody knows the caller: no credentials would help there.
       throw refusalOf({ origin, credential, kind, lines: isRegistry ? lines : [] });
     }

@@ -55,21 +55,21 @@ export class PushClient {
     if (mount) url.searchParams.set('mount', mount.digest);
     if (mount?.from !== undefined) url.searchParams.set('from', mount.from);
     if (algorithm !== undefined) url.searchParams.set('digest-algorithm', algorithm);
-    const response = await this.#http.ask({ ...pusher, method: 'POST', url });
+    const { response, url: asked } = await this.#http.ask({ ...pusher, method: 'POST', url });
     await discard(response);
     if (response.statusCode === 201) return undefined;
-    return { ...uploadOf(response, url, undefined), minPartBytes: header(response, 'oci-chunk-min-length') };
+    return { ...uploadOf(response, asked, undefined), minPartBytes: header(response, 'oci-chunk-min-length') };
   }
 
   /** What the origin has of an upload. @param hint what it should have. @throws see `PushHttp.ask` */
   async status(url: URL, hint: number, pusher: Pusher): Promise<OriginUpload> {
-    const response = await this.#http.ask({ ...pusher, method: 'GET', url });
+    const { response, url: asked } = await this.#http.ask({ ...pusher, method: 'GET', url });
     await discard(response);
-    return uploadOf(response, url, hint, url);
+    return uploadOf(response, asked, hint, url);
   }
 
   async cancel(url: URL, pusher: Pusher): Promise<void> {
-    await discard(await this.#http.ask({ ...pusher, method: 'DELETE', url }));
+    await discard((await this.#http.ask({ ...pusher, method: 'DELETE', url })).response);
   }
 
   /** @param hint what the origin should have afterwards. @throws see `PushHttp.stream` */
@@ -94,7 +94,7 @@ export class PushClient {
   /** Ends an upload of which the origin has everything. @throws see `PushHttp.ask` */
   async finish(url: URL, digest: Digest, pusher: Pusher): Promise<void> {
     const question = { ...pusher, method: 'PUT' as const, url: withDigest(url, digest), headers: OCTETS };
-    await taken(await this.#http.ask(question));
+    await taken((await this.#http.ask(question)).response);
   }
 
   async putManifest(
@@ -105,14 +105,14 @@ export class PushClient {
     const url = this.#http.url(`${pusher.repository}/manifests/${formatReference(reference)}`);
     for (const tag of tags) url.searchParams.append('tag', tag);
     const headers: Record<string, string> = mediaType === undefined ? {} : { 'content-type': mediaType };
-    const response = await this.#http.ask({ ...pusher, method: 'PUT', url, headers, body: content });
+    const { response } = await this.#http.ask({ ...pusher, method: 'PUT', url, headers, body: content });
     await taken(response);
     return { digest: digestOf(response), subject: header(response, 'oci-subject'), tags: header(response, 'oci-tag') };
   }
 
   async delete(what: 'manifests' | 'blobs', reference: Reference, pusher: Pusher): Promise<void> {
     const url = this.#http.url(`${pusher.repository}/${what}/${formatReference(reference)}`);
-    await discard(await this.#http.ask({ ...pusher, method: 'DELETE', url }));
+    await discard((await this.#http.ask({ ...pusher, method: 'DELETE', url })).response);
   }
 }
 

@@ -3,6 +3,7 @@ import { OciError } from '../../oci/error.ts';
 import { Slots } from '../slots.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
+import { givingWay } from './giving-way.ts';
 import type { OriginHttpOptions } from './origin-http.ts';
 import { OriginRefused } from './origin-refused.ts';
 import { isRelayable } from './realm.ts';
@@ -33,9 +34,14 @@ export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
   readonly isRepeated: boolean;
 }
 
-/** What came of a change and its redirects. */
-interface Followed {
+/** An answer, and where it came from: addresses in it are relative to that. */
+export interface PushResponse {
   readonly response: OriginResponse;
+  readonly url: URL;
+}
+
+/** What came of a change and its redirects. */
+interface Followed extends PushResponse {
   /** The registry itself has answered, not a host that it redirected to. */
   readonly isRegistry: boolean;
 }
@@ -71,7 +77,7 @@ export class PushHttp {
    * @throws OciError UNAUTHORIZED with the registry's challenge; OriginRefused for every other no; UNAVAILABLE for what
    *   is neither yes nor no
    */
-  async ask(question: PushQuestion): Promise<OriginResponse> {
+  async ask(question: PushQuestion): Promise<PushResponse> {
     const deadline = performance.now() + (this.#options.patienceMs ?? PATIENCE_MS);
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -97,8 +103,13 @@ export class PushHttp {
       void [push, turn]; // held until the answer is there
       const signature = this.#isRegistry(url) ? await this.#signer.prepared(question) : undefined;
       const length: Record<string, string> = lengthBytes === undefined ? {} : { 'content-length': `${lengthBytes}` };
-      const response = await this.#send({ ...question, headers: { ...headers, ...length } }, url, signature, body);
-      const answer = { response, isRegistry: signature !== undefined };
+      const response = await this.#send(
+        { ...question, headers: { ...headers, ...length } },
+        url,
+        signature,
+        this.#shared(body),
+      );
+      const answer = { response, url, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {
         await discard(response);
         const bare = signature.token ? this.#signer.forget(question, signature.token) : signature;
@@ -111,18 +122,27 @@ export class PushHttp {
     }
   }
 
+  /** By the last connection for bodies, a body whose client is slow goes only as long as nobody else wants to use it. */
+  #shared(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const { origin, turns } = this.#options;
+    if (origin.maxConnections > 2) return body;
+    // Of a single one, the questions of pulls are behind it as well, which take no turns.
+    return givingWay(body, () => origin.maxConnections === 1 || turns.waiting > 0);
+  }
+
   /** @throws what cannot be tried again */
   #laterOf(error: unknown, signal: AbortSignal): RetryLater {
     signal.throwIfAborted();
     if (error instanceof RetryLater) return error;
-    if (error instanceof PrivateAddressError) this.#options.refused(this.#options.origin.registry);
+    if (error instanceof PrivateAddressError) this.#options.unlisted({ key: 'redirectHosts', host: error.host });
     if (!isTransient(error)) throw OciError.from(error);
     return new RetryLater('broken', error);
   }
 
-  async #authorized(question: PushQuestion): Promise<OriginResponse> {
+  async #authorized(question: PushQuestion): Promise<PushResponse> {
     if (!this.#isRegistry(question.url)) {
-      return await this.#judge(question, await this.#follow(question, undefined), undefined, undefined);
+      const bareAnswer = await this.#follow(question, undefined);
+      return { ...bareAnswer, response: await this.#judge(question, bareAnswer, undefined, undefined) };
     }
     let signature = this.#signer.first(question);
     let answer = await this.#follow(question, signature);
@@ -143,7 +163,7 @@ export class PushHttp {
         answer = await this.#follow(question, signature);
       }
     }
-    return await this.#judge(question, answer, signature, bare);
+    return { ...answer, response: await this.#judge(question, answer, signature, bare) };
   }
 
   /** Goes where it is redirected; once that is elsewhere, the credentials are left behind, also on the way back. */
@@ -156,7 +176,7 @@ export class PushHttp {
       // The others would make a GET of it.
       const isMoved = response.statusCode === 307 || response.statusCode === 308;
       if (!isMoved || typeof location !== 'string' || !URL.canParse(location, url.href)) {
-        return { response, isRegistry };
+        return { response, url, isRegistry };
       }
       await discard(response);
       url = new URL(location, url);

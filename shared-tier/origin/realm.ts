@@ -26,6 +26,14 @@ export function isRelayable(origin: Origin, lines: readonly string[]): boolean {
   return isAnswerable && challenges.every((each) => each.scheme !== 'bearer' || realmOf(origin, each) !== undefined);
 }
 
+/** The host that a registry's challenge sends clients to, if that is not for this origin to say. */
+export function foreignRealm(origin: Origin, lines: readonly string[]): string | undefined {
+  const bearer = parseChallenges(lines)?.find(
+    (each) => each.scheme === 'bearer' && realmOf(origin, each) === undefined,
+  );
+  return URL.parse(bearer?.parameters.get('realm') ?? '')?.host;
+}
+
 function isRealmOf(origin: Origin, realm: URL): boolean {
   const isScheme = realm.protocol === 'https:' || (realm.protocol === 'http:' && origin.endpoint.protocol === 'http:');
   if (!isScheme) return false;

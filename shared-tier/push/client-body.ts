@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
+import { getDefaultHighWaterMark } from 'node:stream';
 import type { Chunks } from '../../content/chunk.ts';
 import { OciError } from '../../oci/error.ts';
+import { Backlog } from './backlog.ts';
 
 /** Where the pieces of a body are kept while they go on their way. */
 export interface Keeper {
@@ -22,11 +24,11 @@ const KEEP_BYTES = 1024 * 1024;
 /** Read, and not yet written down. */
 const UNKEPT_BYTES = 4 * 1024 * 1024;
 
-/** A piece, and where it begins within the blob. */
-interface Placed {
-  readonly start: number;
-  readonly piece: Uint8Array;
-}
+/**
+ * Who sends a piece says nothing when it has been sent. But a socket that has taken as much as this asks for the next piece
+ * only when it has nothing more to send: https://nodejs.org/api/stream.html#event-drain
+ */
+const SENT_BYTES = getDefaultHighWaterMark(false);
 
 /**
  * The body of a request, read no faster than it is sent on. What was read once can be read again from where it is kept:
@@ -37,18 +39,18 @@ export class ClientBody {
   readonly #keeper: Keeper;
   readonly #signal: AbortSignal;
   readonly #patienceMs: number;
+  /** What has come and nobody has asked for, the last piece that was asked for, and those before it that are not kept yet. */
+  readonly #backlog: Backlog;
   #position: number;
-  /** What has come and nobody has asked for. */
-  #ahead: Buffer[] = [];
-  #aheadBytes = 0;
-  /** The last piece that was asked for, and those before it that are not kept yet. */
-  #recent: Placed[] = [];
-  #unkeptBytes = 0;
+  /** Where the last piece that was asked for begins: those before it have been sent. */
+  #sentTo: number;
+  #keptTo: number;
   #keeping: Promise<void> | undefined;
   #isBegun = false;
   #isEnded = false;
   #failure: OciError | undefined;
-  #taking: Promise<void> | undefined;
+  #taking: Promise<Uint8Array | undefined> | undefined;
+  #waiting: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #waitedMs = 0;
   #unpacedBytes = 0;
@@ -56,7 +58,8 @@ export class ClientBody {
   /** @param start position of the body's first byte within the blob */
   constructor(raw: IncomingMessage, start: number, keeper: Keeper, signal: AbortSignal, patienceMs = PATIENCE_MS) {
     this.#raw = raw;
-    this.#position = start;
+    this.#backlog = new Backlog(start);
+    this.#position = this.#sentTo = this.#keptTo = start;
     this.#keeper = keeper;
     this.#signal = signal;
     this.#patienceMs = patienceMs;
@@ -79,27 +82,43 @@ export class ClientBody {
     return this.#failure;
   }
 
-  /** From `position`, which has been read or comes next, to the end. */
+  /**
+   * From `position`, which has been read or comes next, to the end. A piece is good until the next one is asked for, by
+   * who has sent it as a socket does.
+   */
   async *bytes(position: number, signal: AbortSignal = this.#signal): AsyncGenerator<Uint8Array, void, void> {
     let at = position;
     while (!signal.aborted) {
       const near = this.#near(at);
       if (near) {
         at += near.length;
-        yield near;
-      } else if (at === this.#position) {
-        if (this.#isEnded) return;
-        await this.#take();
-      } else {
+        yield Buffer.from(near); // who reads it for the first time may go on meanwhile, and let it be forgotten
+      } else if (at !== this.#position) {
         for await (const { bytes, release } of this.#again(at, signal)) {
           at += bytes.length;
           try {
-            yield Buffer.from(bytes); // a copy: who sends it does not say when it has been sent
+            yield Buffer.from(bytes);
           } finally {
             release();
           }
         }
+      } else {
+        if (this.#isEnded) return;
+        const piece = await this.#take();
+        if (!piece || signal.aborted) continue;
+        at += piece.length;
+        yield piece.length < SENT_BYTES ? Buffer.from(piece) : piece;
       }
+    }
+  }
+
+  /** Waits until more of it has come, enough to be worth a connection, or its end. @throws OciError its failure */
+  async gathered(): Promise<void> {
+    const enough = this.#position + AHEAD_BYTES / 2;
+    try {
+      while (this.#backlog.end < enough && !this.#raw.readableEnded) await this.#more();
+    } catch (error) {
+      throw (this.#failure ??= OciError.from(error));
     }
   }
 
@@ -118,11 +137,7 @@ export class ClientBody {
   }
 
   #near(position: number): Uint8Array | undefined {
-    const [first] = this.#recent;
-    if (!first || position < first.start) return undefined;
-    const found = this.#recent.findLast(({ start }) => start <= position);
-    const rest = found?.piece.subarray(position - found.start);
-    return rest && rest.length > 0 ? rest : undefined;
+    return this.#backlog.read(position, this.#position);
   }
 
   #again(position: number, signal: AbortSignal): Chunks {
@@ -132,24 +147,25 @@ export class ClientBody {
   }
 
   /** One piece for all who wait: a try that has failed may still be waiting beside the one that follows it. */
-  async #take(): Promise<void> {
+  async #take(): Promise<Uint8Array | undefined> {
     this.#taking ??= this.#takeNow().finally(() => (this.#taking = undefined));
-    await this.#taking;
+    return await this.#taking;
   }
 
-  async #takeNow(): Promise<void> {
+  async #takeNow(): Promise<Uint8Array | undefined> {
     try {
-      while (this.#unkeptBytes >= UNKEPT_BYTES) await this.#keep();
+      while (this.#position - this.#keptTo >= UNKEPT_BYTES) await this.#keep();
       const piece = await this.#read();
       if (!piece) {
         this.#isEnded = true;
         void this.#keepAll().then(() => this.#keeper.ended());
-        return;
+        return undefined;
       }
-      this.#recent.push({ start: this.#position, piece });
-      this.#unkeptBytes += piece.length;
+      this.#sentTo = this.#position;
       this.#position += piece.length;
-      if (this.#unkeptBytes >= KEEP_BYTES) void this.#keep();
+      this.#forget();
+      if (this.#position - this.#keptTo >= KEEP_BYTES) void this.#keep();
+      return piece;
     } catch (error) {
       this.#failure ??= OciError.from(error);
       throw this.#failure;
@@ -157,7 +173,7 @@ export class ClientBody {
   }
 
   async #keepAll(): Promise<void> {
-    while (this.#unkeptBytes > 0) await this.#keep();
+    while (this.#keptTo < this.#position) await this.#keep();
   }
 
   /** Writes down what has come; what comes meanwhile gathers. */
@@ -167,38 +183,55 @@ export class ClientBody {
   }
 
   async #keepNow(): Promise<void> {
-    const bytes = this.#unkeptBytes;
+    const start = this.#keptTo;
     const end = this.#position;
-    const unkept = this.#recent.filter(({ start }) => start >= end - bytes);
-    await this.#keeper.keep(
-      unkept.map(({ piece }) => piece),
-      end - bytes,
-    );
-    this.#unkeptBytes -= bytes;
-    this.#recent = this.#recent.filter(({ start }, index, { length }) => start >= end || index === length - 1);
+    const pieces: Uint8Array[] = [];
+    let at = start;
+    for (let piece = this.#backlog.read(at, end); piece; piece = this.#backlog.read(at, end)) {
+      pieces.push(piece);
+      at += piece.length;
+    }
+    await this.#keeper.keep(pieces, start);
+    this.#keptTo = end;
+    this.#forget();
   }
 
-  async #read(): Promise<Buffer | undefined> {
+  #forget(): void {
+    this.#backlog.forget(Math.min(this.#keptTo, this.#sentTo));
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
     const raw = this.#raw;
     if (!this.#isBegun) raw.on('data', this.#came);
     this.#isBegun = true;
     for (;;) {
-      this.#signal.throwIfAborted();
-      const piece = this.#ahead.shift();
+      const piece = this.#backlog.read(this.#position, this.#backlog.end);
       if (piece) {
-        this.#aheadBytes -= piece.length;
-        if (this.#aheadBytes <= AHEAD_BYTES / 2 && raw.isPaused()) raw.resume();
+        const aheadBytes = this.#backlog.end - this.#position - piece.length;
+        if (aheadBytes <= AHEAD_BYTES / 2 && raw.isPaused()) raw.resume();
         this.#unpacedBytes += piece.length;
         if (this.#unpacedBytes >= PACE_BYTES) this.#unpacedBytes = this.#waitedMs = 0;
         return piece;
       }
       if (raw.readableEnded) return undefined;
-      if (raw.destroyed) throw new OciError('UNAVAILABLE', 'the client hung up');
-      await this.#wait();
+      await this.#more();
     }
   }
 
+  /** Waits until something has changed. */
+  async #more(): Promise<void> {
+    this.#signal.throwIfAborted();
+    if (this.#raw.destroyed) throw new OciError('UNAVAILABLE', 'the client hung up');
+    await this.#wait();
+    this.#signal.throwIfAborted();
+  }
+
   async #wait(): Promise<void> {
+    this.#waiting ??= this.#waitNow().finally(() => (this.#waiting = undefined));
+    await this.#waiting;
+  }
+
+  async #waitNow(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const startedAtMs = performance.now();
     let isLate = false;
@@ -217,9 +250,8 @@ export class ClientBody {
   }
 
   readonly #came = (piece: Buffer): void => {
-    this.#ahead.push(piece);
-    this.#aheadBytes += piece.length;
-    if (this.#aheadBytes >= AHEAD_BYTES) this.#raw.pause();
+    this.#backlog.add(piece);
+    if (this.#backlog.end - this.#position >= AHEAD_BYTES) this.#raw.pause();
     this.#wake?.();
   };
 

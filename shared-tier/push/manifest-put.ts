@@ -72,7 +72,7 @@ async function readSmall(
   try {
     for await (const piece of body.bytes(0)) {
       if (body.position > MAX_MANIFEST_BYTES) throw tooLarge;
-      pieces.push(piece);
+      pieces.push(Buffer.from(piece)); // its memory is used again
     }
   } finally {
     await body.close();

@@ -65,7 +65,7 @@ export class Pushes {
       const pusher = { credential: caller.credential, repository, maxAgeMs, signal: exchange.signal };
       const answer = await this.#answer(request, upload, { client, pusher, raw });
       exchange.outcome = 'origin';
-      send(exchange, answer, registry);
+      send(exchange, answer);
     } catch (reason) {
       throw refusalFor(caller, OciError.from(reason));
     }
@@ -111,10 +111,9 @@ function referenceOf(request: PushRequest, upload: Upload | undefined): string {
   return formatReference(request.reference);
 }
 
-function send(exchange: Exchange, { status, headers, body }: PushAnswer, registry: string): void {
+function send(exchange: Exchange, { status, headers, body }: PushAnswer): void {
   const all = {
     ...headers,
-    'oci-namespace': registry,
     'content-length': status === 204 ? undefined : `${body?.length ?? 0}`,
   };
   const known = Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined);

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
+import { GaveWay } from '../origin/giving-way.ts';
 import { OriginRefused } from '../origin/origin-refused.ts';
 import type { OriginUpload, Part, PushClient } from '../origin/push-client.ts';
 import type { Pusher } from '../origin/push-http.ts';
@@ -22,6 +23,8 @@ export interface TransferOptions {
 const STALL_MS = 60_000;
 /** Tries in a row that brought the origin no further. */
 const MAX_BREAKS = 4;
+/** An origin that wants to be left alone for longer is not waited for: the client may come again. */
+const PATIENCE_MS = 20_000;
 
 /**
  * Sends a client's body on while it arrives. When the origin breaks off, it is asked how far it has come, and gets the
@@ -101,8 +104,10 @@ export class Transfer {
     pusher.signal.throwIfAborted();
     if (!(error instanceof RetryLater)) throw error;
     this.#breaks += 1;
-    if (this.#breaks > MAX_BREAKS) throw new OriginDown(error.cause);
-    await delay(100 * 2 ** this.#breaks, undefined, { signal: pusher.signal });
+    const waitMs = Math.max(100 * 2 ** this.#breaks, error.afterMs);
+    if (this.#breaks > MAX_BREAKS || waitMs > PATIENCE_MS) throw new OriginDown(error.cause);
+    await delay(waitMs, undefined, { signal: pusher.signal });
+    if (error instanceof GaveWay) await body.gathered();
     const { location, offset } = await this.#status(error);
     const isKept = offset !== undefined && offset <= body.position && body.canRepeat(offset);
     if (!isKept) throw new OriginDown(error.cause);

@@ -21,9 +21,8 @@ export interface ChartOptions {
 
 const WIDTH = 600;
 const HEIGHT = 120;
-const LINE = 20;
 
-/** Bars beside each other, in SVG that needs nothing else. */
+/** Bars beside each other. They are as wide as there is room; what is written beside them has the size of all other text. */
 export function chart(bars: readonly Bar[], { label, top, topText, startText, endText }: ChartOptions): Html {
   const most = top ?? Math.max(1, ...bars.map(({ whole }) => whole));
   const step = WIDTH / Math.max(bars.length, 24);
@@ -34,17 +33,13 @@ export function chart(bars: readonly Bar[], { label, top, topText, startText, en
     const [outer, inner] = [rect('whole', x, width, whole / most), rect('part', x, width, part / most)];
     return markup`<g><title>${title}</title>${outer}${inner}</g>`;
   });
-  return markup`<svg viewBox="0 0 ${WIDTH} ${HEIGHT + 2 * LINE}" role="img" aria-label="${label}">
-    <text x="0" y="14">${topText}</text>
-    <path d="M0 ${LINE}H${WIDTH}M0 ${HEIGHT + LINE}H${WIDTH}" />
-    ${drawn}
-    <text x="0" y="${HEIGHT + 2 * LINE - 4}">${startText}</text>
-    <text x="${WIDTH}" y="${HEIGHT + 2 * LINE - 4}" text-anchor="end">${endText}</text>
-  </svg>`;
+  return markup`<p class="dim">${topText}</p>
+    <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${label}">${drawn}</svg>
+    <p class="dim ends"><span>${startText}</span><span>${endText}</span></p>`;
 }
 
 function rect(name: string, x: string, width: string, part: number): Html {
   const height = Math.min(1, Math.max(0, part)) * HEIGHT;
-  const [y, h] = [(LINE + HEIGHT - height).toFixed(1), height.toFixed(1)];
+  const [y, h] = [(HEIGHT - height).toFixed(1), height.toFixed(1)];
   return markup`<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${h}"/>`;
 }

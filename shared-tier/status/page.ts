@@ -74,7 +74,8 @@ export function renderPage({ stats, spans, fetches, names }: PageModel): string 
             ${rateChart(spans)}
           </section>
           <section>
-            <h2>Bytes served, and how many of them came from registries</h2>
+            <h2>Bytes served</h2>
+            <p class="dim"><i class="key whole"></i> all <i class="key part"></i> from registries</p>
             ${bytesChart(spans)}
           </section>
           ${fetchesSection(fetches, stats.fetchesInFlight, names !== undefined)}

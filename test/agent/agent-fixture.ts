@@ -37,7 +37,7 @@ export function manifestRequest(by: Digest | 'v1', authorization?: Authorization
   const reference = by === 'v1' ? ({ kind: 'tag', tag: 'v1' } as const) : ({ kind: 'digest', digest: by } as const);
   const { registry, repository, form } = blobRequest();
   const target = { registry, repository, form, authorization };
-  return { kind: 'manifest', ...target, reference, accept: [], ifNoneMatch: [], range: undefined };
+  return { kind: 'manifest', ...target, reference, accept: [], ifNoneMatch: [], range: undefined, ifRange: undefined };
 }
 
 export async function agent(admit: AdmissionPolicy, options: Partial<DiskStoreOptions> = {}) {

@@ -136,7 +136,11 @@ describe('manifests of the agent', () => {
     await using it = await agent('always');
     for (let time = 1; time <= 2; time += 1) {
       const answer = await it.source.manifest(manifestRequest('v1'), { withContent: true });
-      expect(answer).toMatchObject({ outcome: 'origin', content: MANIFEST, descriptor: { digest: MANIFEST_DIGEST } });
+      expect(answer).toMatchObject({
+        outcome: 'origin',
+        content: new Uint8Array(MANIFEST),
+        descriptor: { digest: MANIFEST_DIGEST },
+      });
     }
     expect(it.tier.manifestQuestions).toHaveLength(2);
     expect(it.tier.manifestQuestions[1]?.grant.toString()).toBe('sealed');
@@ -147,7 +151,7 @@ describe('manifests of the agent', () => {
     await using it = await agent('always');
     await it.source.manifest(manifestRequest(MANIFEST_DIGEST), { withContent: true });
     const again = await it.source.manifest(manifestRequest(MANIFEST_DIGEST), { withContent: true });
-    expect(again).toMatchObject({ outcome: 'node-hit', content: MANIFEST });
+    expect(again).toMatchObject({ outcome: 'node-hit', content: new Uint8Array(MANIFEST) });
     expect(it.tier.manifestQuestions).toHaveLength(1);
     await clock.forward(60_001);
     it.tier.answers.resolveManifest = () => {

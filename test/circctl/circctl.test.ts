@@ -166,6 +166,21 @@ describe('circctl about a shared tier', () => {
     await downloading;
   });
 
+  test('takes its common options before the command as well', async () => {
+    await using it = await filled();
+    const tier = formatAddress(it.house.tierGrpc);
+    expect(await circctl(['--tier', tier, '--json', 'status'])).toMatchObject({ code: 0, err: '' });
+    expect(await circctl(['--tier', tier, 'frobnicate'])).toMatchObject({ code: 2 });
+  });
+
+  test.each([
+    ['evict', 'sha256:abc'],
+    ['preheat', 'Not An Image'],
+  ])('takes %s %j for a wrong call', async (...args) => {
+    await using it = await filled();
+    expect(await at(it.house, args)).toMatchObject({ code: 2, out: '' });
+  });
+
   test('evict removes what it is told to', async () => {
     await using it = await filled();
     const dry = await at(it.house, ['evict', '--all', '--dry-run']);

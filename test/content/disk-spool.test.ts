@@ -1,5 +1,11 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { BufferPool } from '../../content/buffer-pool.ts';
+import { DiskSpool } from '../../content/disk-spool.ts';
+import { Hasher } from '../../content/hasher.ts';
+import { Reserved } from '../../content/reserved.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
 import { MIB, diskStore, sample } from './fixtures.ts';
 
 const { bytes, digest } = sample(3 * MIB + 5);
@@ -54,5 +60,25 @@ describe('a spool in a directory', () => {
     await spool.commit(digest);
     expect(it.store.usage).toMatchObject({ blobs: 1, bytes: bytes.length });
     await expect.poll(it.leftovers).toBe(0);
+  });
+
+  test('becomes durable while it grows: the end of a large one has no more to wait for than that of a small one', async () => {
+    await using directory = await tmpDir();
+    await using hasher = new Hasher(1);
+    const settled: number[] = [];
+    const begin = async (): Promise<void> => void settled.push(spool.sizeBytes / MIB);
+    await using spool = await DiskSpool.open({
+      path: join(directory.path, 'spool'),
+      hasher,
+      settler: { begin },
+      pool: new BufferPool(),
+      reserve: async () => undefined,
+      reserved: new Reserved(),
+      publish: () => undefined,
+      remove: () => undefined,
+    });
+    const piece = Buffer.alloc(32 * MIB);
+    for (let at = 0; at < 6; at += 1) await spool.append([piece]);
+    expect(settled).toEqual([64, 128, 192]);
   });
 });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -30,11 +30,11 @@ describe('Hasher', () => {
     await using fixture = await begin();
     const { bytes } = sample(MIB);
     const job = fixture.hasher.start(fixture.file.fd, 'sha256', bytes.length);
-    await fixture.file.write(bytes, 0, 1, 0);
+    await fixture.file.write(bytes, 0, LARGE, 0);
     await fixture.file.truncate(bytes.length); // zeros that are not content
-    job.advance(1);
-    await fixture.hasher.start(fixture.file.fd, 'sha256', 0).result; // the thread has gone by
-    await fixture.file.write(bytes, 1, bytes.length - 1, 1);
+    job.advance(LARGE);
+    await throughThread(fixture);
+    await fixture.file.write(bytes, LARGE, bytes.length - LARGE, LARGE);
     job.advance(bytes.length);
     expect(await job.result).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
@@ -57,14 +57,44 @@ describe('Hasher', () => {
     expect(await hasher.start(-1, 'sha256', 0).result).toBe(createHash('sha256').digest('hex'));
   });
 
-  test('says that a result is unavailable when its job is cancelled', async () => {
+  test.each([10, 2 * LARGE])('says that a result is unavailable when a job of %d bytes is cancelled', async (size) => {
     await using fixture = await begin();
-    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
+    await fixture.file.truncate(size);
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', size);
+    job.advance(size / 2);
+    await throughThread(fixture);
     await job.cancel();
     await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await job.cancel();
-    job.advance(10);
-    expect(await fixture.hasher.start(fixture.file.fd, 'sha256', 0).result).toHaveLength(64);
+    job.advance(size);
+    await throughThread(fixture);
+  });
+
+  test('does not use a small file any more after a cancel', async () => {
+    await using fixture = await begin();
+    await fixture.file.write('abc');
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
+    job.advance(3);
+    await job.cancel(); // has waited for the read that was on its way
+    expect(await job.result).toBe(createHash('sha256').update('abc').digest('hex'));
+  });
+
+  test('hashes a file whose size is told at its end', async () => {
+    await using fixture = await begin();
+    const { bytes } = sample(MIB);
+    await fixture.file.write(bytes);
+    for (const [advances, size] of [
+      [[], 0],
+      [[], 1000],
+      [[10, 999], 1000],
+      [[], MIB],
+      [[10, LARGE, 2 * LARGE], MIB],
+    ] as const) {
+      const job = fixture.hasher.start(fixture.file.fd, 'sha256', Infinity);
+      for (const upTo of advances) job.advance(upTo);
+      job.finish(size);
+      expect(await job.result).toBe(createHash('sha256').update(bytes.subarray(0, size)).digest('hex'));
+    }
   });
 
   test('does not use the file any more after a cancel in the middle of it', async () => {
@@ -95,40 +125,48 @@ describe('Hasher', () => {
   });
 
   test.each([
-    ['that is not open', -1],
-    ['that never was', 999_999],
-  ])('says that a result is unavailable for a file descriptor %s', async (_, fd) => {
+    ['that is not open', -1, 10],
+    ['that never was', 999_999, 10],
+    ['that is not open, in a thread', -1, LARGE],
+    ['that never was, in a thread', 999_999, LARGE],
+  ])('says that a result is unavailable for a file descriptor %s', async (_, fd, size) => {
     await using hasher = new Hasher(1);
-    const job = hasher.start(fd, 'sha256', 10);
-    job.advance(10);
+    const job = hasher.start(fd, 'sha256', size);
+    job.advance(size);
     await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await job.cancel();
   });
 
-  test('says that a result is unavailable when the file is shorter than it was told', async () => {
+  test.each([10, LARGE])('says that a result is unavailable when the file is shorter than %d bytes', async (size) => {
     await using fixture = await begin();
     await fixture.file.write('abc');
-    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
-    job.advance(10);
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', size);
+    job.advance(size);
     await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
   test('works on after its thread has crashed', async () => {
     await using fixture = await begin();
-    await fixture.file.write('abc');
-    const victim = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
-    const crash = fixture.hasher.start(fixture.file.fd, 'no such algorithm' as Algorithm, 3);
+    const { bytes } = sample(LARGE);
+    await fixture.file.write(bytes);
+    const victim = fixture.hasher.start(fixture.file.fd, 'sha256', 2 * LARGE);
+    victim.advance(LARGE);
+    const crash = fixture.hasher.start(fixture.file.fd, 'no such algorithm' as Algorithm, LARGE);
+    crash.advance(LARGE);
     await expect(crash.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(victim.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await crash.cancel();
-    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 3);
-    job.advance(3);
-    expect(await job.result).toBe(createHash('sha256').update('abc').digest('hex'));
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', LARGE);
+    job.advance(LARGE);
+    expect(await job.result).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 
-  test('ends its jobs when it is disposed', async () => {
+  test.each([10, 2 * LARGE])('ends its jobs, such as one of %d bytes, when it is disposed', async (size) => {
     await using fixture = await begin();
-    const job = fixture.hasher.start(fixture.file.fd, 'sha256', 10);
+    await fixture.file.truncate(size);
+    const job = fixture.hasher.start(fixture.file.fd, 'sha256', size);
+    job.advance(size / 2);
+    await throughThread(fixture);
     await fixture.hasher[Symbol.asyncDispose]();
     await expect(job.result).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await job.cancel();
@@ -142,12 +180,24 @@ describe('Hasher', () => {
   test('leaves no file descriptors behind', async () => {
     const before = await descriptors();
     for (const threads of [2, 1, 3]) {
-      await using hasher = new Hasher(threads);
-      await Promise.all([1, 2, 3].map(() => hasher.start(-1, 'sha256', 0).result));
+      await using fixture = await begin(threads);
+      await Promise.all([1, 2, 3].map(() => throughThread(fixture)));
     }
     await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before);
   });
 });
+
+/** More than is hashed without a thread. */
+const LARGE = 64 * 1024 + 1;
+
+/** A job that a thread has done, after what it was told before. */
+async function throughThread({ hasher, directory }: HasherFixture): Promise<void> {
+  await using file = await open(join(directory, randomUUID()), 'wx+');
+  await file.truncate(LARGE);
+  const job = hasher.start(file.fd, 'sha256', LARGE);
+  job.advance(LARGE);
+  expect(await job.result).toBe(createHash('sha256').update(Buffer.alloc(LARGE)).digest('hex'));
+}
 
 interface HasherFixture extends AsyncDisposable {
   readonly hasher: Hasher;

@@ -136,9 +136,9 @@ export function recordsContract(name: string, make: () => Promise<RecordsFixture
       await using it = await stored();
       const { records } = it;
       await records.fetched(here, D, JSON_TYPE);
-      for (let index = 0; index < 1_200; index += 1) records.proved(placeOf(`a/r${index}`), D, JSON_TYPE);
+      for (let index = 0; index < 1_010; index += 1) records.proved(placeOf(`a/r${index}`), D, JSON_TYPE);
       await records.settled();
-      const repositories = Array.from({ length: 1_200 }, (_each, index) => records.heldAs(placeOf(`a/r${index}`), D));
+      const repositories = Array.from({ length: 1_010 }, (_each, index) => records.heldAs(placeOf(`a/r${index}`), D));
       const held = await Promise.all(repositories);
       expect([held.filter(Boolean).length, held.at(-1), await records.hasFrom(REGISTRY, D)]).toEqual([
         1_000,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
+  type Helm,
   type KubeObject,
   NAMESPACE,
   RENDERED,
@@ -12,6 +13,7 @@ import {
   collectionOf,
   installChart,
   objectsIn,
+  uninstallChart,
 } from '../../scripts/lab/chart.ts';
 import { KubeApi } from '../../scripts/lab/kube-api.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
@@ -20,7 +22,7 @@ import { VALUE_SETS } from './chart-values.ts';
 
 const DRY = '?dryRun=All&fieldValidation=Strict';
 const TIER = 'circ-shared-tier';
-const S3: Values = { tier: { replicas: 2, store: { type: 's3', s3: { bucket: 'images' } } } };
+const S3 = { tier: { replicas: 2, store: { type: 's3', s3: { bucket: 'images' } } } };
 const SECRETS = `/api/v1/namespaces/${NAMESPACE}/secrets`;
 const LEASES = '/apis/coordination.k8s.io/v1';
 
@@ -65,8 +67,8 @@ async function verdict(kind: 'DaemonSet' | 'Deployment', level: string, values: 
   return await kube.create(`/api/v1/namespaces/${name}/pods${DRY}`, pod).then(() => 'taken', String);
 }
 
-async function install(values: Values): Promise<void> {
-  await installChart(values, { kubeconfig: kube.kubeconfig, directory });
+async function install(values: Values, helm?: Helm): Promise<string> {
+  return await installChart(values, { kubeconfig: kube.kubeconfig, directory, ...(helm && { helm }) });
 }
 
 async function secret(name: string): Promise<Record<string, string>> {
@@ -146,6 +148,28 @@ describe('installed by helm', () => {
     await install({ ...S3, ingress: { enabled: true, host: 'push.example' } });
     expect((await secret(`${TIER}-tls`))['tls.crt']).not.toBe(tls['tls.crt']);
     expect(await secret(`${TIER}-key`)).toEqual(key);
+  });
+
+  test('what Helm 3 has installed, Helm 3 and then Helm 4 upgrade', async () => {
+    await uninstallChart({ kubeconfig: kube.kubeconfig, directory });
+    await install({}, 'helm-3');
+    const tls = await secret(`${TIER}-tls`);
+    const deployment = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${TIER}`;
+    for (const [helm, replicas] of [
+      ['helm-3', 2],
+      ['helm', 3],
+    ] as const) {
+      await install({ tier: { ...S3.tier, replicas } }, helm);
+      expect(await kube.get(deployment)).toMatchObject({ spec: { replicas, strategy: { type: 'RollingUpdate' } } });
+      expect(await secret(`${TIER}-tls`)).toEqual(tls);
+    }
+  });
+
+  test('the user is told that every pod reaches the shared tier, until nodeCidrs says who does', async () => {
+    expect(await install(S3)).toContain('set networkPolicy.nodeCidrs to the networks');
+    for (const networkPolicy of [{ nodeCidrs: ['10.0.0.0/8'] }, { enabled: false }]) {
+      expect(await install({ ...S3, networkPolicy })).not.toContain('nodeCidrs');
+    }
   });
 
   test('the certificate is for the names under which agents and pushers come', async () => {

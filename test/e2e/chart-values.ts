@@ -59,5 +59,6 @@ export const WRONG_VALUES: Readonly<Record<string, readonly [Values, RegExp]>> =
     { agent: { certsDirectory: 'none', cache: { hostPath: '' } } },
     /needs a port from 1024 on/,
   ],
+  'a node instead of its network': [{ networkPolicy: { nodeCidrs: ['10.0.0.1'] } }, /nodeCidrs.*does not match/s],
   'an Ingress without host': [{ ingress: { enabled: true } }, /ingress\.host/],
 };

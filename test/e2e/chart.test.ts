@@ -5,6 +5,8 @@ import { connect, createServer } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import {
   CHART,
+  FOR_KUBERNETES,
+  type Helm,
   IMAGE,
   type KubeObject,
   RENDERED,
@@ -26,6 +28,18 @@ interface Workload extends KubeObject {
   readonly spec: { readonly template: { readonly spec: { readonly containers: readonly [Container] } } };
 }
 
+interface PolicySpec {
+  readonly ingress: readonly {
+    readonly ports: readonly { readonly port: string }[];
+    readonly from?: readonly {
+      readonly ipBlock?: { readonly cidr: string };
+      readonly podSelector?: { readonly matchLabels: Readonly<Record<string, string>> };
+    }[];
+  }[];
+}
+
+const NAME = 'app.kubernetes.io/name';
+
 const DIRECTORIES = {
   containerd: '/etc/containerd/certs.d',
   kind: '/etc/containerd/certs.d',
@@ -37,6 +51,8 @@ const DIRECTORIES = {
   talos: '/etc/cri/conf.d/hosts',
 };
 
+const HELMS: readonly Helm[] = ['helm-3', 'helm'];
+
 function workload(objects: readonly KubeObject[], kind: 'DaemonSet' | 'Deployment'): Workload {
   return objects.find((object) => object.kind === kind) as Workload;
 }
@@ -46,14 +62,29 @@ function variables(object: Workload): Record<string, string> {
   return Object.fromEntries(container.env.map(({ name, value = '' }) => [name, value]));
 }
 
+/** An object without what is made by chance each time: keys and certificates, of which the names remain. */
+function alike(object: KubeObject & { data?: object }): object {
+  return object.kind === 'Secret' ? { ...object, data: Object.keys(object.data ?? {}) } : object;
+}
+
 /** Kinds and names of the objects in a plain manifest. */
 async function names(file: string): Promise<string[]> {
   return objectsIn(await readFile(`manifests/${file}`, 'utf8')).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
 }
 
-test('helm finds nothing to say against the chart', async () => {
-  const argv = [toolPath('helm'), 'lint', '--strict', CHART, '--set', `image.repository=${IMAGE}`];
+test.each(HELMS)('%s finds nothing to say against the chart', async (helm) => {
+  const argv = [toolPath(helm), 'lint', '--strict', CHART, '--set', `image.repository=${IMAGE}`, ...FOR_KUBERNETES];
   expect((await run(argv)).stdout).toContain('0 chart(s) failed');
+});
+
+test.each(Object.entries(VALUE_SETS))('Helm 3 makes the same of the chart as Helm 4, with %s', async (_, values) => {
+  const [three, four] = await Promise.all(HELMS.map(async (helm) => (await chartObjects(values, { helm })).map(alike)));
+  expect(three?.length).toBeGreaterThan(7);
+  expect(three).toEqual(four);
+});
+
+test.each(Object.entries(WRONG_VALUES))('Helm 3 refuses %s too', async (_, [values, words]) => {
+  await expect(renderChart(values, { helm: 'helm-3' })).rejects.toThrow(words);
 });
 
 test.each(Object.entries(VALUE_SETS))(
@@ -85,8 +116,22 @@ test.each(Object.entries(DIRECTORIES))(
   },
 );
 
+test.each([
+  ['whoever reaches them', [], undefined],
+  ['nodes and other replicas alone', ['10.0.0.0/8', 'fd00::/8'], ['10.0.0.0/8', 'fd00::/8', 'circ']],
+])('the policy lets %s come to the shared tier’s gRPC and HTTP, with nodeCidrs %j', async (_, nodeCidrs, expected) => {
+  const objects = await chartObjects({ networkPolicy: { nodeCidrs } }, { templates: ['policies.yaml'] });
+  const { spec } = objects.find(({ kind }) => kind === 'NetworkPolicy') as KubeObject & { spec: PolicySpec };
+  const rule = spec.ingress.find(({ ports }) => ports.some(({ port }) => port === 'grpc'));
+  expect(rule?.ports).toEqual([{ port: 'grpc' }, { port: 'http' }]);
+  // A rule without peers is for all, also for those that a network's addresses do not name.
+  expect(rule?.from?.map(({ ipBlock, podSelector }) => ipBlock?.cidr ?? podSelector?.matchLabels[NAME])).toEqual(
+    expected,
+  );
+});
+
 test('an agent believes the certificate that is generated, for the name by which it comes', async () => {
-  const secrets = await chartObjects({}, ['secrets.yaml']);
+  const secrets = await chartObjects({}, { templates: ['secrets.yaml'] });
   const { data } = secrets.find(({ metadata }) => metadata.name === 'circ-shared-tier-tls') as KubeObject & {
     data: Record<string, string>;
   };

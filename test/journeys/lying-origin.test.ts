@@ -105,6 +105,7 @@ describe('a manifest of an origin that', () => {
     ['says 500', { status: 500 }],
     ['tells a wrong digest', { digestHeader: 'wrong' }],
   ] as [string, Moods][])('%s is never received wrong, leaves nothing, and is right later', async (_name, mood) => {
+    using clock = takeClock();
     await using house = await startHouse(ALWAYS);
     const { manifest } = await house.origin.addImage('org/app', 'v1', { layers: [generatedBlob(1000)] });
     house.origin.mood = mood;
@@ -117,6 +118,7 @@ describe('a manifest of an origin that', () => {
     }
     await expectClean(house);
     house.origin.calm();
+    await clock.forward(60_001);
     await expect(house.pull('org/app', 'v1')).resolves.toMatchObject({ manifests: [manifest.digest] });
     await expectClean(house);
   });

@@ -5,7 +5,7 @@ import { generatedBlob } from '../support/blobs.ts';
 import { type Secret, basic } from '../support/containerd-auth.ts';
 import { type PulledPrivately, accept, pullInPhases } from '../support/containerd-pull.ts';
 import { takeClock } from '../support/house-clock.ts';
-import { download, urlOf } from '../support/house-client.ts';
+import { download, pull, urlOf } from '../support/house-client.ts';
 import { type House, type HouseOptions, REGISTRY, startHouse } from '../support/house.ts';
 import { ask } from '../support/origin-client.ts';
 
@@ -231,6 +231,24 @@ describe('the path form', () => {
     expect((await ask(`${house.tierUrl}/v2/`, { headers: { authorization: basic(alice) } })).status).toBe(200);
     expect((await ask(`${house.mirror}/v2/`)).status).toBe(200);
   });
+
+  test.each(['bearer', 'basic'] as const)(
+    'takes an empty name and password, which skopeo and podman send without a login, for none (%s)',
+    async (auth) => {
+      await using house = await privateHouse({ origin: { auth } });
+      const nobody = { user: '', password: '' };
+      expect((await ask(`${house.tierUrl}/v2/`, { headers: { authorization: basic(nobody) } })).status).toBe(200);
+      for (const mirror of [house.mirror, house.tierUrl]) {
+        const ofPublic = { mirror, registry: REGISTRY, repository: OPEN, reference: 'v1', path: true };
+        expect((await pull({ ...ofPublic, authorization: basic(nobody) })).blobs).toHaveLength(2);
+        const ofPrivate = urlOf({ ...ofPublic, repository: APP }, 'manifests', 'v1');
+        const refused = await ask(ofPrivate, { headers: { authorization: basic(nobody) } });
+        expect([refused.status, refused.headers['www-authenticate']]).toEqual([401, 'Basic realm="circ"']);
+      }
+      const shown = house.origin.requests.map(({ headers }) => headers.authorization);
+      expect(shown).not.toContain(basic(nobody));
+    },
+  );
 
   test('works where the origin itself takes passwords', async () => {
     await using house = await privateHouse({ origin: { auth: 'basic' } });

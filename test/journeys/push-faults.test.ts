@@ -26,6 +26,18 @@ describe('an origin that breaks off in the middle of an upload', () => {
     await expectCached(house);
   });
 
+  test('is left alone as long as it says, and no longer than the client would be patient', async () => {
+    await using house = await startHouse();
+    house.origin.once({ status: 503, headers: { 'retry-after': '1' } }, { kind: 'upload', method: 'PATCH' });
+    const startedAtMs = performance.now();
+    expect((await pusherOf(house).stream(blob, digest)).status).toBe(201);
+    expect(performance.now() - startedAtMs).toBeGreaterThan(1000);
+
+    house.origin.once({ status: 503, headers: { 'retry-after': '3600' } }, { kind: 'upload', method: 'PATCH' });
+    const failed = await pusherOf(house).patch(await pusherOf(house).begin(), bytes);
+    expect([failed.status, codeOf(failed)]).toEqual([503, 'UNAVAILABLE']);
+  });
+
   test('is asked for its answer again when that was lost; then the blob is there, and is not taken for seen', async () => {
     await using house = await startHouse();
     const pusher = pusherOf(house);

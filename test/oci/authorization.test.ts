@@ -33,7 +33,16 @@ describe('an Authorization header', () => {
     expect(Authorization.parse([])).toBeUndefined();
   });
 
+  test.each(['Basic Og==', 'basic Og', 'Basic  Og=='])('%s names nobody: it is none', (header) => {
+    expect(Authorization.parse([header])).toBeUndefined();
+  });
+
+  test.each(['Basic dTo=', 'Basic OnA=', 'Basic Ojo=', 'Bearer Og=='])('%s is one all the same', (header) => {
+    expect(Authorization.parse([header])?.header).toBe(header);
+  });
+
   test.each<readonly string[]>([
+    ['Basic Og==', 'Bearer b'],
     ['Bearer a', 'Bearer b'],
     ['Bearer a', 'Bearer a'],
     [''],

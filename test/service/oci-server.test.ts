@@ -68,7 +68,37 @@ describe('the read side of the distribution API', () => {
     await using it = await servingOneOfEach();
     const answer = await it.ask(BLOB, { headers: { range } });
     expect([answer.status, codeIn(answer.body)]).toEqual([416, 'RANGE_INVALID']);
+    expect(answer.headers['content-range']).toBe('bytes */10');
     expect(it.source.open).toBe(0);
+  });
+
+  test.each([
+    [BLOB, `"${DIGEST}"`, 206],
+    [BLOB, `W/"${DIGEST}"`, 200],
+    [BLOB, `"${MANIFEST_DIGEST}"`, 200],
+    [TAG, `"${MANIFEST_DIGEST}"`, 206],
+    [TAG, `"${DIGEST}"`, 200],
+    [TAG, 'Wed, 25 Nov 2026 00:00:00 GMT', 200],
+  ])('gives a range of %s to who has the rest of %s: %i', async (target, ifRange, status) => {
+    await using it = await servingOneOfEach();
+    const headers = { range: 'bytes=3-', 'if-range': ifRange };
+    const whole = target === BLOB ? BYTES : MANIFEST;
+    const body = status === 206 ? whole.subarray(3) : whole;
+    expect(await it.ask(target, { headers })).toMatchObject({ status, body });
+  });
+
+  test('says in every answer that it is a registry, and which one is meant', async () => {
+    await using it = await servingOneOfEach();
+    const version = { 'docker-distribution-api-version': 'registry/2.0' };
+    expect(await it.ask('/v2/')).toMatchObject({ status: 200, headers: version });
+    it.source.fail = new OciError('MANIFEST_UNKNOWN', 'not there');
+    const headers = { ...version, 'oci-namespace': 'quay.io' };
+    expect(await it.ask(`${TAG}?ns=quay.io`)).toMatchObject({ status: 404, headers });
+  });
+
+  test('tells who uses another method which there are', async () => {
+    await using it = await servingOneOfEach();
+    expect(await it.ask(TAG, { method: 'DELETE' })).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD' } });
   });
 
   test('knows ranges of manifests too', async () => {

@@ -124,6 +124,23 @@ registries:
     }
   });
 
+  test.each(['http://x:5000/v2', 'https://user@x', 'https://x?a', 'https://x#a'])(
+    'takes of an endpoint nothing that it would not heed: %s',
+    (endpoint) => {
+      const problems = problemsOf(JSON.stringify({ registries: { x: { endpoint } } }));
+      expect(problems).toEqual([expect.stringMatching(/^CIRC_ORIGINS: registries\.x\.endpoint: expected http/)]);
+    },
+  );
+
+  test('takes 0 for 0s', () => {
+    expect(parseOriginsFile('registries: {x: {tagTtl: 0}}').registries.get(parseRegistry('x'))?.tagTtl).toBe(0);
+  });
+
+  test('takes no registry twice, however it is written', () => {
+    const problems = problemsOf('registries: {docker.io: {}, index.docker.io: {}}');
+    expect(problems).toEqual(['CIRC_ORIGINS: registries: two keys name the same registry']);
+  });
+
   test.each(['a: b: c', '[1, 2]', 'text', '\t- x', '&a [*a]'])('refuses what is no mapping: %j', (yaml) => {
     expect(problemsOf(yaml)).toEqual([expect.stringMatching(/^CIRC_ORIGINS: /)]);
   });

@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFailed, test } from 'vitest';
+import { EMBEDDED } from '../../scripts/embedded.ts';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
 import { DirectoryLock } from '../../content/directory-lock.ts';
@@ -57,21 +59,23 @@ const PROGRAMS = [
     file: 'scripts/start.ts',
     name: 'circ',
     variables: { ...TIER_VARIABLES, ...AGENT_VARIABLES },
+    defaults: EMBEDDED,
     listener: 'CIRC_TIER_GRPC_LISTEN',
   },
 ];
 
-describe.each(PROGRAMS)('$file', ({ file, name, variables, listener }) => {
+describe.each(PROGRAMS)('$file', ({ file, name, variables, defaults = {}, listener }) => {
   describe('asked for', () => {
     let help: Exit;
+    const widest = Math.max(...Object.keys(variables).map((each) => each.length));
     beforeAll(async () => {
       help = await run(file, { args: ['--help'] });
     });
 
-    test.each(Object.entries(variables))('--help lists %s with its meaning and default', (variable, { meaning }) => {
+    test.each(Object.entries(variables))('--help lists %s with its meaning and default', (variable, about) => {
       const line = help.stdout.split('\n').find((each) => each.trim().startsWith(`${variable} `));
-      expect(line).toContain(meaning);
-      expect(line).toMatch(/ \[.+\]$/);
+      const byDefault = Object.entries(defaults).find(([each]) => each === variable)?.[1] ?? about.default;
+      expect(line?.trim()).toBe(`${variable.padEnd(widest)}  ${about.meaning} [${byDefault ?? 'unset'}]`);
       expect([help.code, help.stderr]).toEqual([0, '']);
     });
 
@@ -170,6 +174,19 @@ describe('npm start', () => {
     expect(stderr).toContain('capabilities = ["pull", "resolve"]');
     expect(stderr).toMatch(new RegExp(`curl .*${mirror}/v2/`));
     expect(stderr).toContain(`crane pull ${mirror.slice('http://'.length)}/`);
+  });
+
+  test('leaves nothing running when npm itself is told to stop', async () => {
+    await using directory = await tmpDir();
+    const env = { ...process.env, ...environment(directory) };
+    const npm = spawn('npm', ['start'], { env, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    onTestFailed(() => void process.kill(-(npm.pid ?? 0), 'SIGKILL'));
+    let said = '';
+    npm.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    await expect.poll(() => said, { timeout: 20_000 }).toContain('Ctrl-C');
+    npm.kill('SIGTERM');
+    // Whoever lives on has the standard error of both.
+    await expect(once(npm.stderr, 'close', { signal: AbortSignal.timeout(10_000) })).resolves.toEqual([false]);
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)(

@@ -23,7 +23,7 @@ import { MemoryLeaseApi } from '../../shared-tier/leases/memory-lease-api.ts';
 import { Once } from '../../shared-tier/once.ts';
 import { ANONYMOUS, type Credential } from '../../shared-tier/origin/credential.ts';
 import { AddressGuard } from '../../shared-tier/origin/address-guard.ts';
-import { OriginClients } from '../../shared-tier/origin/origin-clients.ts';
+import { OriginClients, type Unlisted } from '../../shared-tier/origin/origin-clients.ts';
 import { Origins } from '../../shared-tier/origin/origin.ts';
 import { FileRecords, type Place } from '../../shared-tier/records.ts';
 import { Replicas } from '../../shared-tier/replicas.ts';
@@ -77,14 +77,14 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
   const listed = Object.entries(registries).map(([name, { url }]) => [name, { endpoint: url, ...entry }]);
   const parsed = parseOriginsFile(JSON.stringify({ registries: Object.fromEntries(listed), ...file }));
   const observed: Observed[] = [];
-  const refused: Registry[] = [];
+  const unlisted: Unlisted[] = [];
   const credentialsFailed: unknown[] = [];
   const clients = new OriginClients({
     origins: new Origins(parsed),
     guard: new AddressGuard(parsed.denyNetworks),
     proxy: parsed.proxy,
     observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
-    refused: (registry) => refused.push(registry),
+    unlisted: (_registry, what) => unlisted.push(what),
     credentialsFailed: (_registry, error) => credentialsFailed.push(error),
     ...more,
   });
@@ -94,7 +94,7 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
     client: (registry: Registry = REGISTRY) => clients.get(registry),
     registry: (registry: Registry = REGISTRY) => clients.get(registry).registry,
     observed,
-    refused,
+    unlisted,
     credentialsFailed,
     [Symbol.asyncDispose]: () => clients[Symbol.asyncDispose](),
   };

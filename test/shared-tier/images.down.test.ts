@@ -108,6 +108,32 @@ describe('while the origin is down', () => {
     },
   );
 
+  test.each([429, 503])('to one caller, as it answers %i, it is asked for others all the same', async (status) => {
+    using clock = takeClock();
+    await using it = await cached();
+    await clock.forward(HOUR);
+    it.origin.mood = { status };
+    await it.resolve();
+    it.origin.mood = {};
+    const next = it.origin.addManifest(APP, 'v1', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
+    const asker = { form: 'ns', authorization } as const;
+    const question = { asker, grant: NONE, place: here, reference: tag, accept: [], withContent: true };
+    expect((await it.images.resolve(question)).descriptor.digest).toBe(next.digest);
+  });
+
+  test('until it has answered another question', async () => {
+    using clock = takeClock();
+    await using it = await cached();
+    await clock.forward(HOUR);
+    await it.origin.down();
+    await it.resolve();
+    await it.origin.up();
+    const next = it.origin.addManifest(APP, 'v1', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
+    it.origin.addManifest(APP, 'v2', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
+    await it.resolve(refOf('v2'));
+    expect((await it.resolve()).descriptor.digest).toBe(next.digest);
+  });
+
   test('and up again, it is asked again', async () => {
     using clock = takeClock();
     await using it = await cached();

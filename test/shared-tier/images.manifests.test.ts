@@ -113,11 +113,15 @@ describe('a manifest', () => {
     });
   });
 
-  test('that is not what its digest says is not kept', async () => {
+  test('that is not what its digest says is not kept, nor asked for again for a while', async () => {
     await using it = await imagesOf();
     it.origin.when({ method: 'GET' }, { lie: true });
     expect((await failureOf(it.resolve())).code).toBe('CORRUPT');
     expect(await it.store.stat(it.manifest.digest)).toBeUndefined();
+    it.origin.calm();
+    expect((await failureOf(it.resolve())).code).toBe('CORRUPT');
+    expect(it.origin.count({ method: 'GET' })).toBe(1);
+    expect(it.ended).toMatchObject([{ digest: it.manifest.digest, error: { code: 'CORRUPT' } }]);
   });
 
   test('is fetched once for all who ask at the same time', async () => {

@@ -180,6 +180,7 @@ describe('a blob', () => {
     await expect.poll(() => it.ended[0]?.error?.code).toBe('CORRUPT');
     it.origin.calm();
     expect((await failureOf(it.locate())).code).toBe('CORRUPT');
+    expect((await failureOf(it.stat())).code).toBe('CORRUPT');
     expect(it.origin.count({ method: 'GET' })).toBe(1);
   });
 

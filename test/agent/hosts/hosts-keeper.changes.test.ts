@@ -42,6 +42,22 @@ describe('when something changes, the keeper', () => {
     await expect.poll(async () => (await certs.metrics()).sum('circ_hosts_toml_files', { state: 'managed' })).toBe(2);
   });
 
+  test('stays when another program leaves, which empties the directory and brings back what it had put aside', async () => {
+    await using certs = await certsDir();
+    const before = 'server = "https://a"\n[host."https://near"]\n';
+    await certs.write('_backup/docker.io/hosts.toml', before);
+    await certs.write('_default/hosts.toml', "[host.'http://192.0.2.7:30020']\ncapabilities = ['pull', 'resolve']");
+    await certs.keep();
+    expect(await certs.read('_default/hosts.toml')).toMatch(/^# >>>[^]*5050[^]*30020/);
+    expect(await certs.read('_backup/docker.io/hosts.toml')).toBe(before);
+    await rm(join(certs.path, '_default'), { recursive: true });
+    await rename(join(certs.path, '_backup/docker.io'), join(certs.path, 'docker.io'));
+    await rm(join(certs.path, '_backup'), { recursive: true });
+    await expect.poll(() => certs.read('docker.io/hosts.toml')).toMatch(/^server = "https:\/\/a"\n#[^]*5050[^]*near/);
+    await expect.poll(() => certs.read('_default/hosts.toml')).toContain(TABLE);
+    expect(await certs.read('_default/hosts.toml')).not.toContain('30020');
+  });
+
   test('sees by looking what the file system does not tell', async () => {
     await using certs = await certsDir();
     const target = await certs.write('../shared/target.toml', 'server = "https://a"\n');

@@ -74,6 +74,17 @@ describe('a token', () => {
     expect([error.code, server.requests.filter(({ method }) => method === 'HEAD').length >= 1]).toEqual([code, true]);
   });
 
+  test('of a host that is not the registry’s is not asked for, and the operator is told which one that is', async () => {
+    await using other = await httpServer((_request, response) => response.end(JSON.stringify({ token: 'abc' })));
+    await using server = await httpServer((_request, response) =>
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${other.host}/token"` }).end(),
+    );
+    await using tier = clientsOf({ [REGISTRY]: server });
+    expect((await failureOf(tier.registry().headManifest(APP, tag, ask))).code).toBe('MANIFEST_UNKNOWN');
+    expect(tier.unlisted).toContainEqual({ key: 'tokenHosts', host: other.host });
+    expect(other.requests).toEqual([]);
+  });
+
   test('is waited for when its server is busy', async () => {
     await using origin = await startOrigin({ auth: 'bearer' });
     await image(origin);

@@ -80,10 +80,13 @@ test('no more than a thousand questions wait for one that is slow, nor two thous
   const waiting = Array.from({ length: 1_000 }, async () => await enter(false).catch(String));
   await expect(enter(false)).rejects.toThrow('the origin does not answer now');
   queue.limited(asked, new RetryLater('limited', new Error('429')));
-  const further = Array.from({ length: 1_000 }, async () => await enter(true).catch(String));
-  await expect(enter(true)).rejects.toThrow('the origin does not answer now');
+  // On a slow machine the first pause is over before all have come; then one of them goes ahead, and makes room.
+  const further = Array.from({ length: 1_100 }, async () => await enter(true).catch(String));
   controller.abort(new Error('gone'));
-  expect(new Set(await Promise.all([...waiting, ...further]))).toEqual(new Set(['Error: gone']));
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['Error: gone']));
+  const outcomes = Map.groupBy(await Promise.all(further), (outcome) => outcome);
+  expect(outcomes.get('Error: gone')?.length).toBeLessThanOrEqual(1_000);
+  expect(outcomes.get('OciError: the origin does not answer now')?.length).toBeGreaterThan(50);
 });
 
 describe('before an origin that limits', () => {

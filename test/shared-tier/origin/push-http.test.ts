@@ -121,3 +121,13 @@ describe('an origin has taken what is pushed when it says 201, and not', () => {
     expect(await tier.client().pusher.putManifest(tag, manifest, pusher)).toMatchObject({ digest });
   });
 });
+
+test('an address that does not say where it is belongs to who has told it, also after a redirect', async () => {
+  await using server = await httpServer((request, response) => {
+    if (request.url?.startsWith('/v2/moved/')) response.writeHead(202, { location: 'uploads/1?state=s' }).end();
+    else response.writeHead(307, { location: `/v2/moved/${APP}/blobs/` }).end();
+  });
+  await using tier = clientsOf({ [REGISTRY]: server });
+  const upload = await tier.client().pusher.start({ mount: undefined, algorithm: undefined }, pusher);
+  expect(upload?.location.href).toBe(`${server.url}/v2/moved/${APP}/blobs/uploads/1?state=s`);
+});

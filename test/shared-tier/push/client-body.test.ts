@@ -1,9 +1,14 @@
 import { type IncomingMessage, createServer, request } from 'node:http';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { hexOf } from '../../../oci/digest.ts';
 import { ClientBody, type Keeper } from '../../../shared-tier/push/client-body.ts';
 import { MIB } from '../../content/fixtures.ts';
+import { generatedBlob } from '../../support/blobs.ts';
 import { failureOf, forever } from '../fixtures.ts';
 
 const NOTHING: Keeper = { keep: async () => undefined, ended: () => undefined, kept: () => undefined };
@@ -112,7 +117,7 @@ describe('the body of a client', () => {
       it.client.write(piece);
       expect(Buffer.from((await pieces.next()).value ?? []).toString()).toBe(piece);
     }
-    expect(Buffer.from((await body.bytes(1).next()).value ?? []).toString()).toBe('ne');
+    expect(Buffer.from((await body.bytes(1).next()).value ?? []).toString()).toBe('netwothree');
     expect([body.canRepeat(1), body.canRepeat(4), body.canRepeat(7)]).toEqual([true, true, true]);
     it.client.end();
     expect(await pieces.next()).toMatchObject({ done: true });
@@ -134,5 +139,31 @@ describe('the body of a client', () => {
     expect(body.position).toBeLessThan(4 * MIB + 64 * 1024);
     written.resolve();
     expect((await next).value?.length).toBeGreaterThan(0);
+  });
+
+  test('is in memory that is used again once it is sent and written down, and not before', async () => {
+    await using it = await requested();
+    const blob = generatedBlob(32 * MIB);
+    const hashes = { sent: createHash('sha256'), kept: createHash('sha256') };
+    const keep = async (pieces: readonly Uint8Array[]): Promise<void> => {
+      await nextTurn(); // as if it were a disk
+      for (const piece of pieces) hashes.kept.update(piece);
+    };
+    const body = new ClientBody(it.raw, 0, { ...NOTHING, keep }, forever);
+    Readable.from(blob.pieces(0, blob.sizeBytes), { objectMode: false }).pipe(it.client);
+    const memory = new Set<ArrayBufferLike>();
+    let unsent: Uint8Array | undefined;
+    for await (const piece of body.bytes(0)) {
+      if (unsent) hashes.sent.update(unsent); // as late as a socket may do it
+      unsent = piece.length < 64 * 1024 ? undefined : piece;
+      if (unsent) memory.add(piece.buffer);
+      else hashes.sent.update(piece);
+      await nextTurn();
+    }
+    await body.close();
+    if (unsent) hashes.sent.update(unsent);
+    const hex = hexOf(await blob.digest());
+    expect([hashes.sent.digest('hex'), hashes.kept.digest('hex')]).toEqual([hex, hex]);
+    expect(memory.size).toBeLessThan(5 * 4);
   });
 });

@@ -6,6 +6,7 @@ export interface PreheatRequest {
   'platforms'?: (string)[];
   'authorization'?: (string);
   'parallelism'?: (number);
+  'referrers'?: (boolean);
 }
 
 export interface PreheatRequest__Output {
@@ -13,4 +14,5 @@ export interface PreheatRequest__Output {
   'platforms': (string)[];
   'authorization': (string);
   'parallelism': (number);
+  'referrers': (boolean);
 }
