@@ -14,8 +14,8 @@ import { tmpDir } from '../support/tmp-dir.ts';
 const MIB = 1024 * 1024;
 const PUSHES = 8;
 const SIZE = 100 * MIB;
-/** What the tier may take more than it has when it does nothing, 160 MiB: a seventh of what goes through it. */
-const MAX_MORE = 120 * MIB;
+/** What the tier may take more than it has when it does nothing, 150 MiB without a thread that hashes: a sixth of what goes through it. */
+const MAX_MORE = 130 * MIB;
 
 describe('the memory of the shared tier', () => {
   test('stays bounded while 8 clients push 100 MiB each', async () => {
