@@ -33,7 +33,7 @@ export class RecordFiles {
   }
 
   async #writeWaiting(path: string): Promise<void> {
-    await undefined; // who changes a record has not always done all of it yet
+    await Promise.resolve(); // who changes a record has not always done all of it yet
     for (let record = this.#waiting.get(path); record; record = this.#waiting.get(path)) {
       this.#waiting.delete(path);
       try {

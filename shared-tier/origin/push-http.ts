@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OciError } from '../../oci/error.ts';
+import { TimeLimit } from '../../service/time-limit.ts';
 import { Slots } from '../slots.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
@@ -96,7 +97,8 @@ export class PushHttp {
   /** One try. @throws RetryLater when the same may be tried again from where the registry is; OciError as `ask` */
   async stream(question: StreamedQuestion): Promise<OriginResponse> {
     const { body, lengthBytes, isRepeated, headers, signal, url, repository } = question;
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(TURN_MS)]);
+    using limit = new TimeLimit(TURN_MS);
+    const inTime = AbortSignal.any([signal, limit.signal]);
     using push = await this.#bodies.take(repository, inTime);
     using turn = await this.#options.turns.take(repository, inTime);
     try {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -75,8 +75,10 @@ describe('an agent that manages hosts.toml', () => {
       await using agent = new Program('agent/main.ts', { env: environment(directory.path) });
       mirror = (await agent.listening())['mirror'] ?? '';
       expect(await firstHost(path)).toBe(`http://${mirror}`);
-      await rm(join(directory.path, 'certs.d/docker.io'), { recursive: true });
-      await originalFile(directory.path);
+      // Both at one blow: the agent may be writing there at any moment.
+      await originalFile(join(directory.path, 'new'));
+      await rename(join(directory.path, 'certs.d/docker.io'), join(directory.path, 'old'));
+      await rename(join(directory.path, 'new/certs.d/docker.io'), join(directory.path, 'certs.d/docker.io'));
       await expect.poll(() => firstHost(path), { timeout: 10_000 }).toBe(`http://${mirror}`);
       agent.kill('SIGTERM');
       expect(await agent.exited()).toMatchObject({ code: 0 });

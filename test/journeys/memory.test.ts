@@ -14,10 +14,10 @@ const CLIENTS = 16;
 const MAX_MORE = 80 * MIB;
 
 describe('the memory of the programs', () => {
-  test('stays bounded while 16 clients read a cold blob of 512 MiB', async () => {
+  test('stays bounded while 16 clients read a cold blob of 256 MiB', async () => {
     await using directory = await tmpDir();
     await using origin = await startOrigin();
-    const { digest, sizeBytes } = await origin.addBlob('org/app', generatedBlob(512 * MIB));
+    const { digest, sizeBytes } = await origin.addBlob('org/app', generatedBlob(256 * MIB));
     const origins = join(directory.path, 'origins.yaml');
     await writeFile(origins, originsFile({ [REGISTRY]: origin }));
     const anywhere = '127.0.0.1:0';

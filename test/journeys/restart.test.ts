@@ -12,6 +12,17 @@ import { tmpDir } from '../support/tmp-dir.ts';
 
 const MIB = 1024 * 1024;
 
+/** A house with a client in the middle of a blob, which takes the origin a second. */
+async function houseInMidBlob() {
+  const house = await startHouse({ agent: { CIRC_AGENT_ADMIT: 'always' } });
+  const { digest, sizeBytes } = await house.origin.addBlob('org/app', generatedBlob(4 * MIB));
+  house.origin.when({ kind: 'blob', method: 'GET' }, { bytesPerSecondPerConnection: 4 * MIB });
+  const some = Promise.withResolvers<void>();
+  const cut = house.blob('org/app', digest, { onPiece: () => some.resolve() });
+  await some.promise;
+  return Object.assign(house, { digest, sizeBytes, cut });
+}
+
 describe('after a restart', () => {
   test('of both, content comes from disk, and the origin gives no blob again', async () => {
     await using house = await startHouse({ agent: { CIRC_AGENT_ADMIT: 'always' } });
@@ -27,34 +38,24 @@ describe('after a restart', () => {
   });
 
   test('of the agent in the middle of a blob, the client resumes and the rest is right', async () => {
-    await using house = await startHouse({ agent: { CIRC_AGENT_ADMIT: 'always' } });
-    const blob = generatedBlob(4 * MIB);
-    const { digest } = await house.origin.addBlob('org/app', blob);
-    house.origin.when({ kind: 'blob', method: 'GET' }, { bytesPerSecondPerConnection: 4 * MIB });
-    const some = Promise.withResolvers<void>();
-    const cut = house.blob('org/app', digest, { onPiece: () => some.resolve() });
-    await some.promise;
+    await using house = await houseInMidBlob();
+    const { digest, sizeBytes, cut } = house;
     await house.restartAgent();
     const { bytes, isWhole } = await cut;
     expect(isWhole).toBe(false);
     const rest = await house.blob('org/app', digest, { headers: { range: `bytes=${bytes}-` } });
-    expect(rest).toMatchObject({ status: 206, bytes: blob.sizeBytes - bytes, isWhole: true });
+    expect(rest).toMatchObject({ status: 206, bytes: sizeBytes - bytes, isWhole: true });
     expect(await house.blob('org/app', digest)).toMatchObject({ digest, isWhole: true });
-    expect(house.origin.bodyBytes(digest)).toBe(blob.sizeBytes);
+    expect(house.origin.bodyBytes(digest)).toBe(sizeBytes);
   });
 
   test('of the tier in the middle of a blob, nobody gets a wrong body, and the next one is right', async () => {
-    await using house = await startHouse({ agent: { CIRC_AGENT_ADMIT: 'always' } });
-    const blob = generatedBlob(4 * MIB);
-    const { digest } = await house.origin.addBlob('org/app', blob);
-    house.origin.when({ kind: 'blob', method: 'GET' }, { bytesPerSecondPerConnection: 4 * MIB });
-    const some = Promise.withResolvers<void>();
-    const cut = house.blob('org/app', digest, { onPiece: () => some.resolve() });
-    await some.promise;
+    await using house = await houseInMidBlob();
+    const { digest, sizeBytes, cut } = house;
     await house.restartTier();
     const got = await cut;
     expect(got.isWhole).toBe(got.digest === digest);
-    expect(got.isWhole || got.bytes < blob.sizeBytes).toBe(true);
+    expect(got.isWhole || got.bytes < sizeBytes).toBe(true);
     house.origin.calm();
     const again = async () => (await house.blob('org/app', digest)).digest;
     await expect.poll(again, { timeout: 10_000 }).toBe(digest);

@@ -5,7 +5,7 @@ import { formatContentRange, parseContentRange, parseRange, resolveRange } from 
 import { type Challenge, parseChallenges } from '../../shared-tier/origin/challenge.ts';
 import { bytesOf, isToken } from './grammar.ts';
 
-const RUNS = { numRuns: 5_000 };
+const RUNS = { numRuns: 2_000 };
 
 type Plain = [scheme: string, parameters: Record<string, string>];
 

@@ -4,7 +4,7 @@ import { OciError } from '../../oci/error.ts';
 import { DOCKER_HUB, parseReference, parseRegistry, parseRepository } from '../../oci/reference.ts';
 import { isDigestText, isRegistryInside, isRegistryText, isRepository, isTag } from './grammar.ts';
 
-const RUNS = { numRuns: 5_000 };
+const RUNS = { numRuns: 2_000 };
 const QUAY = parseRegistry('quay.io');
 
 /** Texts near the grammars: their own characters and whole names, with what an attacker would slip in between. */

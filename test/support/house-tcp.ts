@@ -1,15 +1,14 @@
-import { once } from 'node:events';
-import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
-import { type TlsOptions, createServer as createTlsServer } from 'node:tls';
+import type { Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+import { TcpListener } from './tcp-listener.ts';
 
 /** What a scripted server does with a connection, given what came first over it. */
 export type Script = (socket: Socket, request: string) => void | Promise<void>;
 
 /** A TCP server that says what a test tells it to say, right or wrong. */
 export class ScriptedServer implements AsyncDisposable {
-  readonly #server: Server;
+  readonly #listener: TcpListener;
   readonly #scheme: string;
-  readonly #sockets = new Set<Socket>();
   /** What the clients sent first, in order of arrival. */
   readonly requests: string[] = [];
   /** Changed at any time; for the next connections. */
@@ -18,21 +17,17 @@ export class ScriptedServer implements AsyncDisposable {
   constructor(script: Script, tls?: TlsOptions) {
     this.script = script;
     this.#scheme = tls ? 'https' : 'http';
-    const accept = (socket: Socket): void => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-      socket.on('error', () => undefined); // a client that goes away is what many tests are about
+    this.#listener = new TcpListener((socket) => {
       socket.once('data', (data) => {
         const request = data.toString('latin1');
         this.requests.push(request);
         void this.script(socket, request);
       });
-    };
-    this.#server = tls ? createTlsServer(tls, accept) : createServer(accept);
+    }, tls);
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#listener.port;
   }
 
   get url(): URL {
@@ -41,19 +36,16 @@ export class ScriptedServer implements AsyncDisposable {
 
   /** Connections that are open now. */
   get connections(): number {
-    return this.#sockets.size;
+    return this.#listener.open;
   }
 
   async up(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
+    await this.#listener.listen('127.0.0.1');
     return this;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-    await once(this.#server, 'close');
+    await this.#listener[Symbol.asyncDispose]();
   }
 }
 

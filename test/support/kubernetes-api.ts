@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
+import { type Server, createServer } from 'node:https';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TestCa } from './certificates.ts';
+import { type Issued, TestCa } from './certificates.ts';
 import { tmpDir } from './tmp-dir.ts';
 
 /** A ServiceAccount's token, as the API knows it. */
@@ -38,12 +38,27 @@ export interface AccessReview {
 const REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 const ACCESS = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
 
+/** How an API is known: by a certificate, and the CA of that. */
+export interface ApiIdentity {
+  readonly caPem: string;
+  readonly own: Issued;
+}
+
+/** An identity that no other API has. */
+export function apiIdentity(): ApiIdentity {
+  const ca = new TestCa('CA of the Kubernetes API');
+  return { caPem: ca.pem, own: ca.issue({ ips: ['127.0.0.1'] }) };
+}
+
+/** Keys take a fifth of a second to make. */
+const USUAL = apiIdentity();
+
 /**
  * The part of the Kubernetes API that reviews tokens, with its ways: 201, status, errors as Status objects. See
  * https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
  */
 export class TestKubernetesApi implements AsyncDisposable {
-  readonly #ca = new TestCa('CA of the Kubernetes API');
+  readonly #identity: ApiIdentity;
   readonly #sockets = new Set<Socket>();
   readonly tokens = new Map<string, KnownToken>();
   /** What was asked, as it came. */
@@ -55,10 +70,12 @@ export class TestKubernetesApi implements AsyncDisposable {
   mood: ApiMood = {};
   /** Connections that were made, ever. */
   connections = 0;
-  readonly #server = createServer(
-    this.#ca.issue({ ips: ['127.0.0.1'] }),
-    (request, response) => void this.#answer(request, response),
-  );
+  readonly #server: Server;
+
+  constructor(identity: ApiIdentity) {
+    this.#identity = identity;
+    this.#server = createServer(identity.own, (request, response) => void this.#answer(request, response));
+  }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const pieces: Buffer[] = [];
@@ -112,7 +129,7 @@ export class TestKubernetesApi implements AsyncDisposable {
   /** A kubeconfig for it, with a token as ServiceAccounts have them. */
   get kubeconfig(): string {
     const { port } = this.#server.address() as AddressInfo;
-    const ca = Buffer.from(this.#ca.pem).toString('base64');
+    const ca = Buffer.from(this.#identity.caPem).toString('base64');
     return JSON.stringify({
       clusters: [{ name: 'test', cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': ca } }],
       users: [{ name: 'tier', user: { token: 'the-tiers-own' } }],
@@ -142,8 +159,8 @@ export class TestKubernetesApi implements AsyncDisposable {
 }
 
 /** Starts one: `await using api = await testKubernetesApi()`. */
-export async function testKubernetesApi(): Promise<TestKubernetesApi> {
-  return await new TestKubernetesApi().up();
+export async function testKubernetesApi(identity = USUAL): Promise<TestKubernetesApi> {
+  return await new TestKubernetesApi(identity).up();
 }
 
 function failure(code: number, message: string): object {

@@ -82,7 +82,7 @@ const anything = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: 'binary' }) },
   { weight: 1, arbitrary: fc.constantFrom(undefined, '', '\n', '\r\n', ' ') },
 );
-const RUNS = { numRuns: 2_000 };
+const RUNS = { numRuns: 1_000 };
 
 /** What uninstalling all of these, in this order, makes of a text; undefined: no file. */
 function withoutAll(text: string, urls: readonly string[]): string | undefined {

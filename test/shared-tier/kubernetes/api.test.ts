@@ -1,7 +1,7 @@
 import { AuthenticationV1Api } from '@kubernetes/client-node';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { KubernetesApi } from '../../../shared-tier/kubernetes/api.ts';
-import { testKubernetesApi } from '../../support/kubernetes-api.ts';
+import { apiIdentity, testKubernetesApi } from '../../support/kubernetes-api.ts';
 
 afterEach(() => void vi.unstubAllEnvs());
 
@@ -22,7 +22,7 @@ describe('KubernetesApi', () => {
   });
 
   test('follows a change of the CA it trusts', async () => {
-    await using old = await testKubernetesApi();
+    await using old = await testKubernetesApi(apiIdentity());
     await using server = await testKubernetesApi();
     await using api = new KubernetesApi();
     api.loadFromString(old.kubeconfig);
@@ -34,7 +34,7 @@ describe('KubernetesApi', () => {
 
   test('does not believe a server of another CA', async () => {
     await using server = await testKubernetesApi();
-    await using other = await testKubernetesApi();
+    await using other = await testKubernetesApi(apiIdentity());
     await using api = new KubernetesApi();
     api.loadFromString(other.kubeconfig);
     const cluster = api.getCurrentCluster();

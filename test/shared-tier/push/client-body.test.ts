@@ -71,6 +71,17 @@ describe('the body of a client', () => {
     expect(body.failure).toBe(failure);
   });
 
+  test('may come as slowly as the pace says while it gathers, too', async () => {
+    await using it = await requested();
+    const body = new ClientBody(it.raw, 0, NOTHING, forever, 700);
+    it.client.write('x');
+    await body.bytes(0).next();
+    const paced = setInterval(() => it.client.write(Buffer.alloc(128 * 1024)), 400);
+    await body.gathered();
+    clearInterval(paced);
+    expect(body.failure).toBe(undefined);
+  });
+
   test('fails when the client hangs up in the middle', async () => {
     await using it = await requested();
     const body = new ClientBody(it.raw, 0, NOTHING, forever);
@@ -88,6 +99,14 @@ describe('the body of a client', () => {
     const next = body.bytes(0).next();
     ended.abort(new Error('nobody wants it'));
     expect((await failureOf(next)).cause).toBe(ended.signal.reason);
+  });
+
+  test('is waited for no longer than somebody holds it', async () => {
+    await using it = await requested();
+    const body = new ClientBody(it.raw, 0, NOTHING, forever);
+    const next = body.bytes(0).next();
+    await body.close();
+    expect((await failureOf(next)).code).toBe('UNAVAILABLE');
   });
 
   test('is the same for a try that failed and the one that follows it', async () => {
