@@ -20,9 +20,9 @@ const PACE_BYTES = 64 * 1024;
 /** Read from the client before it is asked for, once the first of it was: who waits for a turn at the origin holds nothing. */
 const AHEAD_BYTES = 512 * 1024;
 /** Written down at once: to wake up who writes costs more than a piece. */
-const KEEP_BYTES = 1024 * 1024;
+const KEEP_BYTES = 512 * 1024;
 /** Read, and not yet written down. */
-const UNKEPT_BYTES = 4 * 1024 * 1024;
+const UNKEPT_BYTES = 1024 * 1024;
 
 /**
  * Who sends a piece says nothing when it has been sent. But a socket that has taken as much as this asks for the next piece
