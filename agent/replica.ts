@@ -42,7 +42,7 @@ export class Replica implements ReadPeer, Disposable {
   #state: ReplicaState = 'connecting';
   #settled = Promise.withResolvers<undefined>();
   #nextAttemptMs = 0;
-  #fellSilentAtMs = -Infinity;
+  #leftAtMs = -Infinity;
 
   constructor(address: Address, options: ReplicaOptions) {
     this.address = address;
@@ -72,9 +72,9 @@ export class Replica implements ReadPeer, Disposable {
     return this.connection !== undefined && this.#pulse.isHeard;
   }
 
-  /** Was it left a moment ago, because it said nothing? Then what it was asked is asked of the others. */
-  get hasFallenSilent(): boolean {
-    return performance.now() - this.#fellSilentAtMs < this.#options.retryMs;
+  /** Was it left a moment ago? Then what it was asked is asked of the others. */
+  get isJustLeft(): boolean {
+    return performance.now() - this.#leftAtMs < this.#options.retryMs;
   }
 
   /** Settles when it is known whether it serves; that takes a second at most. */
@@ -102,8 +102,8 @@ export class Replica implements ReadPeer, Disposable {
     this.#readings.add(failed);
     return {
       heard: () => this.#pulse.heard(),
-      unreachable: () => {
-        if (!this.#pulse.isHeard && this.#isNeeded()) return; // where connections time out nothing else is heard
+      unreachable: (isSilent) => {
+        if (isSilent && this.#isNeeded()) return; // it breaks this read only: too many may have come at once
         this.#options.readFailed();
         this.#leave(new OciError('UNAVAILABLE', 'its content cannot be read'));
       },
@@ -167,7 +167,6 @@ export class Replica implements ReadPeer, Disposable {
 
   #silent(): void {
     const reason = new OciError('UNAVAILABLE', 'a replica of the shared tier says nothing any more');
-    if (this.connection) this.#fellSilentAtMs = performance.now();
     this.#leave(reason);
     for (const failed of this.#readings) {
       this.#options.readFailed();
@@ -189,6 +188,7 @@ export class Replica implements ReadPeer, Disposable {
 
   #become(state: ReplicaState, reason: Error | undefined): void {
     if (state === this.#state || this.#ended.signal.aborted) return;
+    if (this.#state === 'healthy') this.#leftAtMs = performance.now();
     if (state === 'connecting') this.#settled = Promise.withResolvers<undefined>();
     else this.#settled.resolve(undefined);
     this.#state = state;

@@ -175,7 +175,7 @@ export class Replicas implements TierQuestions, Disposable {
         },
         isNeeded: () => {
           const others = [...this.#replicas.values()].filter((replica) => replica !== made);
-          const hasMoreToDo = others.some(({ hasFallenSilent }) => hasFallenSilent);
+          const hasMoreToDo = others.some(({ isJustLeft }) => isJustLeft);
           return hasMoreToDo || (others.length > 0 && !others.some(({ isHeard }) => isHeard));
         },
         readFailed: () => events.failedOver('read'),

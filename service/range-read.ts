@@ -9,8 +9,8 @@ import { parseResponseHead } from './response-head.ts';
 export interface Reading extends Disposable {
   /** Something came. */
   heard(): void;
-  /** The connection could not be made. */
-  unreachable(): void;
+  /** The connection could not be made. @param isSilent it was not refused: nothing has come */
+  unreachable(isSilent: boolean): void;
 }
 
 /** Who is read from: it wants to know how that goes, and tells when there is no hope. */
@@ -79,6 +79,8 @@ class SocketRead implements RangeRead {
   readonly #queue: Chunk[] = [];
   #outstanding = 0;
   #isConnected = false;
+  /** How often something has come. */
+  #events = 0;
   #isPaused = false;
   #isClosed = false;
   #failure: OciError | undefined;
@@ -103,7 +105,7 @@ class SocketRead implements RangeRead {
     const { socket, ready } = this.#connection;
     socket.setNoDelay(true);
     socket.setTimeout(connectMs);
-    socket.on('timeout', () => this.#silent());
+    socket.on('timeout', () => this.#timedOut());
     const lines = [
       `GET ${url.pathname}${url.search} HTTP/1.1`,
       `host: ${url.host}`,
@@ -111,6 +113,7 @@ class SocketRead implements RangeRead {
     ];
     socket.once(ready, () => {
       this.#isConnected = true;
+      this.#events += 1;
       socket.setTimeout(headMs);
       socket.write(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n`);
     });
@@ -158,6 +161,7 @@ class SocketRead implements RangeRead {
   /** One read has been done into the next buffer. The answer says whether to go on reading now. */
   #received(length: number): boolean {
     if (this.#isClosed) return false;
+    this.#events += 1;
     this.#reading?.heard();
     const buffer = this.#nextBuffer();
     try {
@@ -224,16 +228,24 @@ class SocketRead implements RangeRead {
     return bytes.subarray(head.bodyStart - known.length);
   }
 
+  /** When this process was busy for so long itself, what has come meanwhile is seen only now. */
+  #timedOut(): void {
+    const seen = this.#events;
+    setImmediate(() => {
+      if (this.#events === seen && !this.#isClosed) this.#silent();
+    });
+  }
+
   /** A consumer that takes its time is no silence of the peer's. */
   #silent(): void {
-    if (this.#head || this.#mayRead()) this.#lost(new OciError('UNAVAILABLE', 'nothing is sent'));
+    if (this.#head || this.#mayRead()) this.#lost(new OciError('UNAVAILABLE', 'nothing is sent'), true);
     else this.#connection.socket.setTimeout(this.#silenceMs);
   }
 
   readonly #aborted = (): void => this.#fail(OciError.from(this.#signal.reason));
 
-  #lost(reason: OciError): void {
-    if (!this.#isConnected && !this.#isClosed) this.#reading?.unreachable();
+  #lost(reason: OciError, isSilent = false): void {
+    if (!this.#isConnected && !this.#isClosed) this.#reading?.unreachable(isSilent);
     this.#fail(reason);
   }
 

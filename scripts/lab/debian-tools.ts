@@ -3,11 +3,23 @@ import { join } from 'node:path';
 import { unpackPackages } from './debian.ts';
 import { cacheDir, exists } from './paths.ts';
 
-/** Clients of registries as Debian ships them: older than those of `tools.ts`, and what many nodes really run. */
-const packages = ['buildah', 'containerd', 'docker.io', 'podman', 'skopeo'];
+/**
+ * Clients of registries as Debian ships them: older than those of `tools.ts`, and what many nodes really run. And a browser,
+ * with fonts.
+ */
+const packages = [
+  'buildah',
+  'chromium-common',
+  'chromium-headless-shell',
+  'containerd',
+  'docker.io',
+  'fonts-dejavu-core',
+  'podman',
+  'skopeo',
+];
 
 /** Raise it when the list above changes. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 const root = join(cacheDir, `debian-${RECIPE}`);
 
@@ -40,6 +52,18 @@ export function debianEnv(): { readonly PATH: string; readonly LD_LIBRARY_PATH: 
 export function debianPath(program: string): string {
   return join(root, program === 'dockerd' ? 'usr/sbin' : 'usr/bin', program);
 }
+
+/** The browser itself, not the script that calls it by a path of its own. */
+export const browserPath = join(root, 'usr/lib/chromium/chromium-headless-shell');
+
+/** The environment in which the browser finds its libraries, some of which are at home in /lib. */
+export function browserEnv(): { readonly PATH: string; readonly LD_LIBRARY_PATH: string } {
+  const { PATH, LD_LIBRARY_PATH } = debianEnv();
+  return { PATH, LD_LIBRARY_PATH: [LD_LIBRARY_PATH, join(root, 'lib', MULTIARCH)].join(':') };
+}
+
+/** The unpacked fonts. */
+export const fontsDirectory = join(root, 'usr/share/fonts');
 
 /** Directory of the plugins that give pods a network; podman brings them. */
 export const cniPlugins = join(root, 'usr/lib/cni');

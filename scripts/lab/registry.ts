@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly port?: number;
   /** Asks everybody for a token instead. */
   readonly tokens?: TokenAuth;
+  /** Base URL of the registry that it is a pull-through cache of. */
+  readonly upstream?: string;
 }
 
 /** Whose tokens a registry takes: https://distribution.github.io/distribution/about/configuration/#token */
@@ -88,6 +90,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     http: { addr: `0.0.0.0:${port}`, secret: 'of one lab' },
     ...(options.htpasswd !== undefined && { auth: { htpasswd: { realm: 'lab', path: passwords } } }),
     ...(options.tokens && { auth: { token: options.tokens } }),
+    ...(options.upstream !== undefined && { proxy: { remoteurl: options.upstream } }),
   };
   const file = join(directory, `registry-${port}.json`);
   // The registry reads YAML, and JSON is YAML.

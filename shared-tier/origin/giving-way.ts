@@ -42,5 +42,6 @@ export async function* givingWay(
     }
   } finally {
     clearInterval(looking);
+    source.return?.().catch(() => undefined); // not waited for: what comes next may take its time
   }
 }

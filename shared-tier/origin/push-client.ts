@@ -25,8 +25,9 @@ export interface Part {
   readonly lengthBytes: number | undefined;
   /** Where it begins, if the origin is to check that; then its length is known. */
   readonly start: number | undefined;
-  /** See `StreamedQuestion`. */
+  /** See `StreamedQuestion`, as for `mayGiveWay`. */
   readonly isRepeated: boolean;
+  readonly mayGiveWay: boolean;
 }
 
 /** What an origin says to a manifest that it has taken. */

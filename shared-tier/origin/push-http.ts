@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OciError } from '../../oci/error.ts';
+import { TimeLimit } from '../../service/time-limit.ts';
 import { Slots } from '../slots.ts';
 import { challengeLines } from './challenge.ts';
 import { PrivateAddressError, assertDialable } from './dispatcher.ts';
@@ -32,6 +33,8 @@ export interface StreamedQuestion extends Omit<PushQuestion, 'body'> {
   readonly lengthBytes: number | undefined;
   /** Credentials that are refused are not replaced a second time. */
   readonly isRepeated: boolean;
+  /** Other requests may have its connection when it comes slowly, see `GaveWay`. */
+  readonly mayGiveWay: boolean;
 }
 
 /** An answer, and where it came from: addresses in it are relative to that. */
@@ -96,7 +99,8 @@ export class PushHttp {
   /** One try. @throws RetryLater when the same may be tried again from where the registry is; OciError as `ask` */
   async stream(question: StreamedQuestion): Promise<OriginResponse> {
     const { body, lengthBytes, isRepeated, headers, signal, url, repository } = question;
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(TURN_MS)]);
+    using limit = new TimeLimit(TURN_MS);
+    const inTime = AbortSignal.any([signal, limit.signal]);
     using push = await this.#bodies.take(repository, inTime);
     using turn = await this.#options.turns.take(repository, inTime);
     try {
@@ -107,7 +111,7 @@ export class PushHttp {
         { ...question, headers: { ...headers, ...length } },
         url,
         signature,
-        this.#shared(body),
+        question.mayGiveWay ? this.#shared(body) : body,
       );
       const answer = { response, url, isRegistry: signature !== undefined };
       if (signature && response.statusCode === 401 && !isRepeated) {

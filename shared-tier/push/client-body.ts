@@ -20,9 +20,9 @@ const PACE_BYTES = 64 * 1024;
 /** Read from the client before it is asked for, once the first of it was: who waits for a turn at the origin holds nothing. */
 const AHEAD_BYTES = 512 * 1024;
 /** Written down at once: to wake up who writes costs more than a piece. */
-const KEEP_BYTES = 1024 * 1024;
+const KEEP_BYTES = 512 * 1024;
 /** Read, and not yet written down. */
-const UNKEPT_BYTES = 4 * 1024 * 1024;
+const UNKEPT_BYTES = 1024 * 1024;
 
 /**
  * Who sends a piece says nothing when it has been sent. But a socket that has taken as much as this asks for the next piece
@@ -48,6 +48,7 @@ export class ClientBody {
   #keeping: Promise<void> | undefined;
   #isBegun = false;
   #isEnded = false;
+  #isClosed = false;
   #failure: OciError | undefined;
   #taking: Promise<Uint8Array | undefined> | undefined;
   #waiting: Promise<void> | undefined;
@@ -127,6 +128,8 @@ export class ClientBody {
     for (const event of EVENTS) this.#raw.off(event, this.#changed);
     this.#raw.off('data', this.#came);
     this.#signal.removeEventListener('abort', this.#changed);
+    this.#isClosed = true;
+    this.#wake?.(); // a try that has failed may still wait for the client
     await this.#keepAll();
   }
 
@@ -209,8 +212,6 @@ export class ClientBody {
       if (piece) {
         const aheadBytes = this.#backlog.end - this.#position - piece.length;
         if (aheadBytes <= AHEAD_BYTES / 2 && raw.isPaused()) raw.resume();
-        this.#unpacedBytes += piece.length;
-        if (this.#unpacedBytes >= PACE_BYTES) this.#unpacedBytes = this.#waitedMs = 0;
         return piece;
       }
       if (raw.readableEnded) return undefined;
@@ -221,6 +222,7 @@ export class ClientBody {
   /** Waits until something has changed. */
   async #more(): Promise<void> {
     this.#signal.throwIfAborted();
+    if (this.#isClosed) throw new OciError('UNAVAILABLE', 'nobody waits for this body any more');
     if (this.#raw.destroyed) throw new OciError('UNAVAILABLE', 'the client hung up');
     await this.#wait();
     this.#signal.throwIfAborted();
@@ -232,6 +234,7 @@ export class ClientBody {
   }
 
   async #waitNow(): Promise<void> {
+    if (this.#unpacedBytes >= PACE_BYTES) this.#unpacedBytes = this.#waitedMs = 0;
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const startedAtMs = performance.now();
     let isLate = false;
@@ -250,6 +253,7 @@ export class ClientBody {
   }
 
   readonly #came = (piece: Buffer): void => {
+    this.#unpacedBytes += piece.length;
     this.#backlog.add(piece);
     if (this.#backlog.end - this.#position >= AHEAD_BYTES) this.#raw.pause();
     this.#wake?.();

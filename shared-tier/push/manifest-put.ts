@@ -3,6 +3,7 @@ import { MAX_MANIFEST_BYTES } from '../../oci/descriptor.ts';
 import { algorithmOf, digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { ManifestPut } from '../../oci/push-request.ts';
+import { TimeLimit } from '../../service/time-limit.ts';
 import { placeKey } from '../records.ts';
 import type { Slots } from '../slots.ts';
 import type { Addresses } from './addresses.ts';
@@ -35,13 +36,16 @@ export async function putManifest(
 ): Promise<PushAnswer> {
   const { reference, mediaType, tags } = request;
   // Who may push is asked with all of it in hand, so anybody can have that many bytes gathered here.
-  const inTime = AbortSignal.any([pusher.signal, AbortSignal.timeout(TURN_MS)]);
+  using turnLimit = new TimeLimit(TURN_MS);
+  const inTime = AbortSignal.any([pusher.signal, turnLimit.signal]);
   using turn = await turns.take(placeKey(request), inTime);
   void turn; // held until the origin's answer is there
-  const whole = AbortSignal.any([pusher.signal, AbortSignal.timeout(BODY_MS)]);
+  using bodyLimit = new TimeLimit(BODY_MS);
+  const whole = AbortSignal.any([pusher.signal, bodyLimit.signal]);
   const content = await readSmall(request, raw, whole, patienceMs);
-  const signal = AbortSignal.timeout(PUT_MS);
-  const put = await client.pusher.putManifest(reference, { content, mediaType, tags }, { ...pusher, signal });
+  using putLimit = new TimeLimit(PUT_MS);
+  const toItsEnd = { ...pusher, signal: putLimit.signal };
+  const put = await client.pusher.putManifest(reference, { content, mediaType, tags }, toItsEnd);
 
   const named = reference.kind === 'digest' ? reference.digest : put.digest;
   const digest = digestOf(content, named && algorithmOf(named));

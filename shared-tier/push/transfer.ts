@@ -90,6 +90,8 @@ export class Transfer {
       // What is sent again says where it belongs, so that it cannot come twice.
       start: isPlaced || this.#isRepeated ? offset : undefined,
       isRepeated: this.#isRepeated,
+      // Of an origin that keeps nothing of what was broken off no slow client would ever come to an end.
+      mayGiveWay: this.#breaks === 0,
     };
     try {
       return await send(part, signal);

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import type { Body, UploadRequest, UploadStart } from '../../oci/push-request.ts';
+import { TimeLimit } from '../../service/time-limit.ts';
 import type { OriginClient } from '../origin/origin-clients.ts';
 import { OriginRefused } from '../origin/origin-refused.ts';
 import type { OriginUpload } from '../origin/push-client.ts';
@@ -123,8 +124,9 @@ export class Uploads {
       rest = await this.#transfer(local, progress, part, visit, (transfer) => transfer.finish(digest));
     }
     const { client, pusher } = visit;
-    const signal = AbortSignal.timeout(FINISH_MS);
-    if (rest) await client.pusher.finish(rest.location, digest, { ...pusher, signal });
+    if (!rest) return;
+    using limit = new TimeLimit(FINISH_MS);
+    await client.pusher.finish(rest.location, digest, { ...pusher, signal: limit.signal });
   }
 
   async #status(upload: Upload, { client, pusher }: Visit): Promise<PushAnswer> {

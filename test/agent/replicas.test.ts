@@ -103,64 +103,6 @@ describe('Replicas', () => {
     expect(it.changes).toEqual(['127.0.0.2 healthy']);
   });
 
-  test('are waited for when all of them fall silent at once, and none is left', async () => {
-    await using it = await replicas(3);
-    await it.until('healthy', 3);
-    const silence = Promise.withResolvers<undefined>();
-    for (const tier of it.tiers.values()) tier.silence = silence.promise;
-    const preferred = firstOf(DIGEST, it.tiers.keys()) ?? '';
-    const asking = it.askFor();
-    // The second time comes after the moment at which it would be left if there were another one.
-    await expect.poll(() => it.at(preferred).healthChecks, { timeout: 10_000 }).toBe(2);
-    silence.resolve(undefined);
-    expect(await asking).toBe(preferred);
-    expect([it.replicas.count('healthy'), it.failovers]).toEqual([3, []]);
-  });
-
-  test('are left when all have been silent, as soon as one of them is heard again', async () => {
-    await using it = await replicas(2);
-    await it.until('healthy', 2);
-    const silence = Promise.withResolvers<undefined>();
-    const [first = '', second = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
-    it.at(first).silence = new Promise(() => undefined);
-    it.at(second).silence = silence.promise;
-    const asking = it.askFor();
-    await expect.poll(() => it.at(first).healthChecks, { timeout: 10_000 }).toBe(2);
-    silence.resolve(undefined);
-    expect(await asking).toBe(second);
-    expect(it.changes.at(-1)).toBe(`${first} failed`);
-  });
-
-  test('are given time when another has just been left, whose questions come to them', async () => {
-    await using it = await replicas(3);
-    await it.until('healthy', 3);
-    const [first = '', second = '', third = ''] = rankFor(DIGEST, [...it.tiers.keys()], (host) => host);
-    it.at(first).silence = new Promise(() => undefined);
-    const silence = Promise.withResolvers<undefined>();
-    it.at(second).answers.openBlob = () => {
-      it.at(second).silence = silence.promise;
-      return { size: 1, readUrl: `http://${second}:1/x` };
-    };
-    const asking = it.askFor();
-    // One when the first one was suspected, and two of its own: it would be left in between.
-    await expect.poll(() => it.at(second).healthChecks, { timeout: 10_000 }).toBe(3);
-    expect(it.changes.slice(3)).toEqual([`${first} failed`]);
-    silence.resolve(undefined);
-    expect(await asking).toBe(second);
-    expect([it.at(third).blobQuestions, it.replicas.count('healthy')]).toEqual([[], 2]);
-  });
-
-  test('are UNAVAILABLE when all of them stay silent for three seconds', async () => {
-    await using it = await replicas(2);
-    await it.until('healthy', 2);
-    for (const tier of it.tiers.values()) tier.silence = new Promise(() => undefined);
-    const startedAt = performance.now();
-    await expect(it.askFor()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect(performance.now() - startedAt).toBeGreaterThan(2_500);
-    expect(performance.now() - startedAt).toBeLessThan(8_000);
-    await it.until('failed', 2);
-  });
-
   test('are left when they say that they stop, and taken back when they say so', async () => {
     await using it = await replicas(2);
     await it.until('healthy', 2);

@@ -18,6 +18,18 @@ describe('openTierRead', () => {
     await expect.poll(() => server.connections).toBe(0);
   });
 
+  test('takes a busy spell of its own process for no silence of the peer', async () => {
+    await using server = await scripted(good);
+    const { signal } = new AbortController();
+    const opening = openTierRead(
+      server.url,
+      { start: 0, end: 5 },
+      { pool: pool(), signal, connectMs: 20, headMs: 5_000 },
+    );
+    for (const until = performance.now() + 100; performance.now() < until;); // what a long turn of the event loop is
+    expect((await collect(await opening)).equals(BYTES.subarray(0, 5))).toBe(true);
+  });
+
   test('understands a head that is split at any position', async () => {
     const head = headOf(5);
     for (let at = 1; at < head.length; at += 1) {

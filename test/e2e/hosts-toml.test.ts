@@ -1,12 +1,11 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Program, startAgent } from '../../scripts/lab/circ.ts';
 import { containerdVersions } from '../../scripts/lab/containerd-version.ts';
 import { images } from '../../scripts/lab/images.ts';
 import { AGENT_URL, type Lab, REGISTRY } from '../../scripts/lab/lab.ts';
-import { repositoryRoot } from '../../scripts/lab/paths.ts';
 import { Pki } from '../../scripts/lab/pki.ts';
+import { bareCerts, manage, uninstall } from './managing-agent.ts';
 import { expectComplete, openLab, pullFresh } from './support.ts';
 
 test('containerd pulls through an agent that manages its hosts.toml, and past it after --uninstall', async () => {
@@ -48,8 +47,7 @@ capabilities = ["pull", "resolve", "push"]
   await expectComplete(lab, images.debian, blobs);
   expect(await readers(lab)).toContain(lab.node.address);
 
-  const env = { PATH: process.env['PATH'], CIRC_CONTAINERD_CERTS_DIR: certs };
-  await lab.node.run([process.execPath, join(repositoryRoot, 'agent/main.ts'), '--uninstall'], { env });
+  await uninstall(lab);
   expect(await readFile(path, 'utf8')).toBe(original);
   await expect(readFile(join(certs, '_default/hosts.toml'))).rejects.toThrow('ENOENT');
   const before = (await lab.origin.blobReads()).length;
@@ -131,30 +129,10 @@ test.for(containerdVersions)(
       expect(await readers(lab)).toEqual(new Set([lab.network.hub.address]));
       expect((await agent.metrics()).sum('circ_requests_total', { kind: 'manifest' })).toBeGreaterThanOrEqual(8);
     }
-    const env = { PATH: process.env['PATH'], CIRC_CONTAINERD_CERTS_DIR: certs };
-    await lab.node.run([process.execPath, join(repositoryRoot, 'agent/main.ts'), '--uninstall'], { env });
+    await uninstall(lab);
     expect(await readdir(certs, { recursive: true })).toEqual([REGISTRY]);
   },
 );
-
-/** Ends the lab's own agent and takes its hosts.toml away. */
-async function bareCerts(lab: Lab): Promise<string> {
-  await lab.agent.daemon.stop();
-  const { certsDir } = lab.containerd;
-  await rm(join(certsDir, '_default'), { recursive: true });
-  return certsDir;
-}
-
-/** Another agent in its place, which manages containerd's directory. */
-async function manage(lab: Lab, env: Readonly<Record<string, string>> = {}): Promise<Program> {
-  return await startAgent(lab.network.hub, {
-    namespace: lab.node,
-    directory: join(lab.directory, 'managing-agent'),
-    logFile: join(lab.logs, 'managing-agent.log'),
-    origins: join(lab.directory, 'origins.yaml'),
-    env: { CIRC_CONTAINERD_CERTS_DIR: lab.containerd.certsDir, ...env },
-  });
-}
 
 /** A certificate that signs itself, and its key. */
 async function certificate(lab: Lab, certFile: string, keyFile: string): Promise<void> {

@@ -102,7 +102,7 @@ describe('an origin has taken what is pushed when it says 201, and not', () => {
     const body = (async function* () {
       yield Buffer.from('blob');
     })();
-    const part = { body, lengthBytes: 4, start: undefined, isRepeated: false };
+    const part = { body, lengthBytes: 4, start: undefined, isRepeated: false, mayGiveWay: true };
     origin.mood = mood;
 
     const errors = [

@@ -1,7 +1,4 @@
-import { type IncomingMessage, createServer, request } from 'node:http';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -10,33 +7,9 @@ import { ClientBody, type Keeper } from '../../../shared-tier/push/client-body.t
 import { MIB } from '../../content/fixtures.ts';
 import { generatedBlob } from '../../support/blobs.ts';
 import { failureOf, forever } from '../fixtures.ts';
+import { requested } from './requested.ts';
 
 const NOTHING: Keeper = { keep: async () => undefined, ended: () => undefined, kept: () => undefined };
-
-/** A request as a server gets it, and the client's side of it. */
-async function requested() {
-  const arrived = Promise.withResolvers<IncomingMessage>();
-  const server = createServer((raw, response) => {
-    response.on('error', () => undefined);
-    arrived.resolve(raw);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', method: 'PUT' });
-  client.on('error', () => undefined);
-  client.flushHeaders();
-  const raw = await arrived.promise;
-  return {
-    raw,
-    client,
-    [Symbol.asyncDispose]: async () => {
-      client.destroy();
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-}
 
 async function gathered(pieces: AsyncIterable<Uint8Array>): Promise<string> {
   const all: Uint8Array[] = [];
@@ -71,6 +44,17 @@ describe('the body of a client', () => {
     expect(body.failure).toBe(failure);
   });
 
+  test('may come as slowly as the pace says while it gathers, too', async () => {
+    await using it = await requested();
+    const body = new ClientBody(it.raw, 0, NOTHING, forever, 700);
+    it.client.write('x');
+    await body.bytes(0).next();
+    const paced = setInterval(() => it.client.write(Buffer.alloc(128 * 1024)), 400);
+    await body.gathered();
+    clearInterval(paced);
+    expect(body.failure).toBe(undefined);
+  });
+
   test('fails when the client hangs up in the middle', async () => {
     await using it = await requested();
     const body = new ClientBody(it.raw, 0, NOTHING, forever);
@@ -88,6 +72,14 @@ describe('the body of a client', () => {
     const next = body.bytes(0).next();
     ended.abort(new Error('nobody wants it'));
     expect((await failureOf(next)).cause).toBe(ended.signal.reason);
+  });
+
+  test('is waited for no longer than somebody holds it', async () => {
+    await using it = await requested();
+    const body = new ClientBody(it.raw, 0, NOTHING, forever);
+    const next = body.bytes(0).next();
+    await body.close();
+    expect((await failureOf(next)).code).toBe('UNAVAILABLE');
   });
 
   test('is the same for a try that failed and the one that follows it', async () => {
@@ -133,10 +125,10 @@ describe('the body of a client', () => {
     const body = new ClientBody(it.raw, 0, { ...NOTHING, keep: () => written.promise }, forever);
     it.client.end(Buffer.alloc(16 * MIB));
     const pieces = body.bytes(0);
-    while (body.position < 4 * MIB) await pieces.next();
+    while (body.position < MIB) await pieces.next();
     const next = pieces.next();
     await expect.poll(() => it.raw.isPaused()).toBe(true); // so much has come that it could go on
-    expect(body.position).toBeLessThan(4 * MIB + 64 * 1024);
+    expect(body.position).toBeLessThan(MIB + 256 * 1024);
     written.resolve();
     expect((await next).value?.length).toBeGreaterThan(0);
   });
@@ -164,6 +156,6 @@ describe('the body of a client', () => {
     if (unsent) hashes.sent.update(unsent);
     const hex = hexOf(await blob.digest());
     expect([hashes.sent.digest('hex'), hashes.kept.digest('hex')]).toEqual([hex, hex]);
-    expect(memory.size).toBeLessThan(5 * 4);
+    expect(memory.size).toBeLessThan(2 * 4);
   });
 });
