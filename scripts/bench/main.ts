@@ -19,6 +19,7 @@ import { type Bench, type Row, isMet } from './measure.ts';
 import { memory } from './memory.ts';
 import { ensureNginx } from './nginx.ts';
 import { nodeHit } from './node-hit.ts';
+import { podStart } from './pod-start.ts';
 import { push, pushAtOnce, pushThinLink } from './push.ts';
 import { privatePull } from './private.ts';
 import { relay } from './relay.ts';
@@ -39,6 +40,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'first-byte': firstByte,
   herd,
   'herd-replicas': herdReplicas,
+  'pod-start': podStart,
   push,
   'push-thin-link': pushThinLink,
   'push-at-once': pushAtOnce,

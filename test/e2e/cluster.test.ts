@@ -1,105 +1,92 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { NAMESPACE, type Values, installChart, uninstallChart } from '../../scripts/lab/chart.ts';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { NAMESPACE } from '../../scripts/lab/chart.ts';
+import { type Cluster, POD_ADDRESSES, PULL_SECRET, startCluster } from '../../scripts/lab/cluster.ts';
 import { get } from '../../scripts/lab/http.ts';
 import { images } from '../../scripts/lab/images.ts';
 import type { KubeNode } from '../../scripts/lab/kube-node.ts';
-import { REGISTRY } from '../../scripts/lab/lab.ts';
-import { type Cluster, POD_ADDRESSES, startCluster } from './cluster-fixture.ts';
+import { type Descriptor, logTails } from '../../scripts/lab/lab.ts';
+import { type PodOptions, runPod } from '../../scripts/lab/pods.ts';
+import type { RequestRecord } from '../../scripts/lab/registry.ts';
+import { REGISTRY } from '../../scripts/lab/site.ts';
+import { isRolledOut, restartWorkload } from '../../scripts/lab/workloads.ts';
 
-const PODS = '/api/v1/namespaces/default/pods';
 const APPS = `/apis/apps/v1/namespaces/${NAMESPACE}`;
 const AGENTS = `${APPS}/daemonsets/circ-agent`;
 const TIER = `${APPS}/deployments/circ-shared-tier`;
-const START_MS = 60_000;
-/** Of it all, on a busy machine. */
-const TEST_MS = 540_000;
+const IMAGE = `${REGISTRY}/${images.debian}`;
+const MODEL = `${REGISTRY}/${images.layer}`;
+/** For an agent that is up to ask the shared tier, and the registry then wants a password. */
+const QUESTION = `http://127.0.0.1:505/v2/${images.debian.replace(':', '/manifests/')}?ns=${REGISTRY}`;
+const WAIT = { timeout: 60_000, interval: 200 };
 
-interface Pod {
-  readonly metadata: { readonly name: string };
-  readonly status: {
-    readonly phase: string;
-    readonly containerStatuses?: readonly { readonly state: { readonly waiting?: { readonly reason: string } } }[];
-  };
+/** One cluster for all tests, one after another; each says itself what is to be installed. */
+let cluster: Cluster;
+let before: Record<string, string>;
+let pods = 0;
+const stack = new AsyncDisposableStack();
+
+beforeAll(async () => {
+  cluster = stack.use(await startCluster());
+  before = await hostsFiles(cluster.nodes[0]);
+}, 240_000);
+
+beforeEach(({ onTestFailed }) => {
+  onTestFailed(async () => void process.stderr.write(await logTails(cluster.logs)));
+});
+
+afterAll(async () => await stack.disposeAsync());
+
+/** A pod of a private image, as if the node had never had its images. @returns what became of it */
+async function startPod(node: KubeNode, options: Partial<PodOptions> = {}): Promise<string> {
+  await node.forget(IMAGE);
+  if (options.volume !== undefined) await node.forget(options.volume);
+  return await runPod(cluster.kube, node, { name: `pod-${pods++}`, image: IMAGE, secret: PULL_SECRET, ...options });
 }
 
-interface Workload {
-  readonly metadata: { readonly generation: number };
-  readonly spec: { readonly replicas?: number };
-  /** Of a Deployment, or of a DaemonSet. */
-  readonly status: {
-    readonly observedGeneration?: number;
-    readonly replicas?: number;
-    readonly updatedReplicas?: number;
-    readonly readyReplicas?: number;
-    readonly desiredNumberScheduled?: number;
-    readonly updatedNumberScheduled?: number;
-    readonly numberReady?: number;
-  };
+/** Starts pods on either node in turn until something is true, and then one on each. @returns what became of them, once each */
+async function startPodsUntil(
+  isOver: () => Promise<boolean> | boolean,
+  options?: Partial<PodOptions>,
+): Promise<string[]> {
+  const states = new Set<string>();
+  let left = 2;
+  while (left > 0) {
+    if (await isOver()) left -= 1;
+    states.add(await startPod(cluster.nodes[pods % 2] ?? cluster.nodes[0], options));
+  }
+  return [...states];
 }
 
-function inHub({ hub }: Cluster): (argv: readonly string[]) => readonly string[] {
-  return (argv) => hub.command(argv);
+/** Starts pods until a workload's own are replaced. @returns what became of them, once each */
+async function startPodsWhileReplacing(workload: string, options: Partial<PodOptions> = {}): Promise<string[]> {
+  await restartWorkload(cluster.kube, workload);
+  return await startPodsUntil(async () => await isRolledOut(cluster.kube, workload), options);
 }
 
-async function install(cluster: Cluster, values: Values): Promise<void> {
-  const { kube, directory } = cluster;
-  const flags = ['--wait', '--timeout', '120s'];
-  await installChart(values, { kubeconfig: kube.kubeconfig, directory, inPlace: inHub(cluster), flags });
+/** What an agent says to the node's containerd; undefined: there is none. */
+async function answers(): Promise<(number | undefined)[]> {
+  return await Promise.all(
+    cluster.spaces.map(async (space) => {
+      return await get(space, QUESTION).then(
+        ({ status }) => status,
+        () => undefined,
+      );
+    }),
+  );
 }
 
-/** What `kubectl rollout restart` does. */
-async function restart({ kube }: Cluster, workload: string): Promise<void> {
-  const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() };
-  await kube.patch(workload, { spec: { template: { metadata: { annotations } } } });
+/** The origin's answers with blobs meanwhile; a first byte alone is an answer to whether somebody may read it. */
+async function readsDuring(action: () => Promise<unknown>): Promise<RequestRecord[]> {
+  const already = (await cluster.origin.blobReads()).length;
+  await action();
+  const reads = (await cluster.origin.blobReads()).slice(already);
+  return reads.filter(({ status, bytes }) => status < 300 && bytes > 1);
 }
 
-/** Whether a workload's pods are all new and ready: what `kubectl rollout status` waits for. */
-async function isRolledOut({ kube }: Cluster, workload: string): Promise<boolean> {
-  const { metadata, status, spec } = await kube.get<Workload>(workload);
-  if (status.observedGeneration !== metadata.generation) return false;
-  const wanted = spec.replicas ?? status.desiredNumberScheduled;
-  const updated = status.updatedReplicas ?? status.updatedNumberScheduled;
-  const ready = spec.replicas === undefined ? status.numberReady : status.readyReplicas;
-  return updated === wanted && ready === wanted && (status.replicas ?? wanted) === wanted;
-}
-
-/** Pods, one after another, on either node, as if the node had never had the image. */
-function podSequence(cluster: Cluster, image: string): { next(): Promise<string> } {
-  let count = 0;
-  return {
-    next: async () => {
-      const number = count++;
-      const node = cluster.nodes[number % 2] ?? cluster.nodes[0];
-      await node.forget(image);
-      return await runPod(cluster, node, `pod-${number}`, image);
-    },
-  };
-}
-
-/** A pod of a private image on a node, and what became of it: its phase, or why it does not start. */
-async function runPod({ kube }: Cluster, node: KubeNode, name: string, image: string): Promise<string> {
-  const container = { name: 'main', image, imagePullPolicy: 'Always', command: ['/bin/true'] };
-  await kube.create(PODS, {
-    metadata: { name },
-    spec: {
-      nodeName: node.name,
-      restartPolicy: 'Never',
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 1,
-      imagePullSecrets: [{ name: 'pull' }],
-      containers: [container],
-    },
-  });
-  const state = async (): Promise<string> => {
-    const { status } = await kube.get<Pod>(`${PODS}/${name}`);
-    return status.containerStatuses?.[0]?.state.waiting?.reason ?? status.phase;
-  };
-  await expect
-    .poll(state, { timeout: START_MS, interval: 100 })
-    .toMatch(/^(Succeeded|Failed|ErrImagePull|ImagePullBackOff)$/);
-  return await state();
+function isFromPod({ client }: RequestRecord): boolean {
+  return client.startsWith(POD_ADDRESSES);
 }
 
 /** hosts.toml files of a node, by registry. */
@@ -112,60 +99,108 @@ async function hostsFiles({ certsDir }: KubeNode): Promise<Record<string, string
   return Object.fromEntries((await Promise.all(files)) as [string, string][]);
 }
 
-test(
-  'circ is installed by its chart, serves pulls, is replaced without a failed one, and leaves nothing behind',
-  async () => {
-    await using cluster = await startCluster();
-    const { kube, nodes, origin, values } = cluster;
-    const [first, second] = nodes;
-    const before = await hostsFiles(first);
-    // circ's own image is pulled while there is no circ.
-    await install(cluster, values);
-    const { status } = await kube.get<{ status: Record<string, number> }>(AGENTS);
-    expect(status).toMatchObject({ desiredNumberScheduled: 2, numberReady: 2 });
-    for (const node of nodes) {
-      await expect
-        .poll(async () => (await hostsFiles(node))[REGISTRY], { timeout: START_MS })
-        .toContain('127.0.0.1:505');
-    }
+function sizesOf(blobs: readonly Descriptor[]): Record<string, number> {
+  return Object.fromEntries(blobs.map(({ digest, size }) => [digest, size]));
+}
 
-    // An agent looks for the shared tier when it is asked; the registry wants a password.
-    const question = `http://127.0.0.1:505/v2/${images.debian.replace(':', '/manifests/')}?ns=${REGISTRY}`;
-    for (const space of cluster.spaces) {
-      await expect
-        .poll(async () => (await get(space, question)).status, { timeout: START_MS, interval: 500 })
-        .toBe(401);
-    }
+async function leases(): Promise<object[]> {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+  return (await cluster.kube.get<{ items: object[] }>(path)).items;
+}
 
-    // Through circ on one node, and from circ on the other.
-    const image = `${REGISTRY}/${images.debian}`;
-    const readers = async (start: () => Promise<string>): Promise<string[]> => {
-      const already = (await origin.blobReads()).length;
-      expect(await start()).toBe('Succeeded');
-      return (await origin.blobReads()).slice(already).map(({ client }) => client);
-    };
-    const fromTier = await readers(async () => await runPod(cluster, first, 'one', image));
-    expect(fromTier.length).toBeGreaterThan(0);
-    expect(fromTier.filter((client) => !client.startsWith(POD_ADDRESSES))).toEqual([]);
-    expect(await readers(async () => await runPod(cluster, second, 'two', image))).toEqual([]);
+test('what starts before circ is there is pulled from its registry, and so is circ itself', async () => {
+  for (const node of cluster.nodes) expect(await startPod(node, { hostNetwork: true })).toBe('Succeeded');
+  let isInstalled = false;
+  const installed = cluster.install(cluster.onDisk()).then(() => (isInstalled = true));
+  expect(await startPodsUntil(() => isInstalled)).toEqual(['Succeeded']);
+  await installed;
+  const { status } = await cluster.kube.get<{ status: Record<string, number> }>(AGENTS);
+  expect(status).toMatchObject({ desiredNumberScheduled: 2, numberReady: 2 });
+  const nodes = new Set(cluster.spaces.map(({ address }) => address));
+  const pullers = (await cluster.own.registry.requests()).filter(({ userAgent }) => userAgent.startsWith('containerd'));
+  expect(new Set(pullers.map(({ client }) => client))).toEqual(nodes);
+});
 
-    // Either part is replaced while pods start.
-    const pods = podSequence(cluster, image);
-    for (const workload of [AGENTS, TIER]) {
-      const states = [];
-      await restart(cluster, workload);
-      while (!(await isRolledOut(cluster, workload))) states.push(await pods.next());
-      states.push(await pods.next());
-      expect(new Set(states)).toEqual(new Set(['Succeeded']));
-    }
+test('a private image is pulled through circ on one node, and from circ on the other', async () => {
+  await cluster.install(cluster.onDisk());
+  for (const node of cluster.nodes) {
+    await expect.poll(async () => (await hostsFiles(node))[REGISTRY], WAIT).toContain('127.0.0.1:505');
+  }
+  await expect.poll(answers, WAIT).toEqual([401, 401]);
+  const [first, second] = cluster.nodes;
+  const model = { volume: MODEL, command: ['/bin/bash', '-c', '[ $(wc -c </image/model.bin) = 67108864 ]'] };
+  const reads = await readsDuring(async () => expect(await startPod(first, model)).toBe('Succeeded'));
+  expect(reads.length).toBeGreaterThan(0);
+  expect(reads.filter((read) => !isFromPod(read))).toEqual([]);
+  expect(await readsDuring(async () => expect(await startPod(second, model)).toBe('Succeeded'))).toEqual([]);
+});
 
-    // Gone, with all that it has written for containerd.
-    await install(cluster, { ...values, agent: { ...(values['agent'] as object), uninstall: true } });
-    await expect.poll(async () => await isRolledOut(cluster, AGENTS), { timeout: START_MS }).toBe(true);
-    for (const node of nodes) expect(await hostsFiles(node)).toEqual(before);
-    await uninstallChart({ kubeconfig: kube.kubeconfig, directory: cluster.directory, inPlace: inHub(cluster) });
-    for (const node of nodes) expect(await hostsFiles(node)).toEqual(before);
-    expect(await pods.next()).toBe('Succeeded');
-  },
-  TEST_MS,
-);
+test.each([
+  ['agents are', AGENTS],
+  ['shared tier is', TIER],
+])('the %s replaced while pods start, and none fails', async (_, workload) => {
+  await cluster.install(cluster.onDisk());
+  expect(await startPodsWhileReplacing(workload)).toEqual(['Succeeded']);
+});
+
+test('nodes that lost their power start pods before the shared tier is there, and use it once it is', async () => {
+  const { kube, nodes } = cluster;
+  await cluster.install(cluster.onDisk());
+  await kube.patch(TIER, { spec: { replicas: 0 } });
+  await expect.poll(answers, WAIT).toEqual([503, 503]);
+  for (const node of nodes) await node.forget(IMAGE);
+  await Promise.all(nodes.map(async (node) => await node.reboot()));
+  for (const node of nodes) expect((await hostsFiles(node))[REGISTRY]).toContain('127.0.0.1:505');
+  const early = await Promise.all(nodes.map(async (node) => await startPod(node)));
+  expect(early).toEqual(['Succeeded', 'Succeeded']);
+  const isAgentUp = async (): Promise<boolean> => (await answers()).every((status) => status === 503);
+  expect(await startPodsUntil(isAgentUp)).toEqual(['Succeeded']);
+
+  await kube.patch(TIER, { spec: { replicas: 1 } });
+  await expect.poll(answers, WAIT).toEqual([401, 401]);
+  expect(await readsDuring(async () => await Promise.all(nodes.map(async (node) => await startPod(node))))).toEqual([]);
+});
+
+test('three replicas with a bucket take turns by Leases, send for each byte once, and are replaced unnoticed', async () => {
+  const { kube, nodes } = cluster;
+  // Nodes that keep nothing ask the shared tier for everything.
+  await cluster.install(cluster.inBucket(3, { admit: 'never' }));
+  await expect.poll(answers, WAIT).toEqual([401, 401]);
+  const model = sizesOf(await cluster.blobs(images.layer));
+  const sizes = { ...model, ...sizesOf(await cluster.blobs(images.debian)) };
+  const callsBefore = (await kube.leaseCalls(NAMESPACE)).length;
+  const reads = await readsDuring(async () => {
+    const both = await Promise.all(nodes.map(async (node) => await startPod(node, { volume: MODEL })));
+    expect(both).toEqual(['Succeeded', 'Succeeded']);
+  });
+  expect(reads.filter((read) => !isFromPod(read))).toEqual([]);
+  const sent: Record<string, number> = {};
+  for (const { path, bytes } of reads) {
+    const digest = path.slice(path.lastIndexOf('/') + 1);
+    sent[digest] = (sent[digest] ?? 0) + bytes;
+  }
+  // Of the other image the nodes have kept what earlier tests have pulled.
+  expect(sent).toMatchObject(model);
+  expect(sizes).toMatchObject(sent);
+
+  const made = (await kube.leaseCalls(NAMESPACE)).slice(callsBefore).filter(({ verb }) => verb === 'create');
+  expect(made.filter(({ status }) => status === 201).length).toBeGreaterThanOrEqual(Object.keys(sent).length);
+  expect(made.filter(({ status }) => status !== 201 && status !== 409)).toEqual([]);
+  await expect.poll(leases, WAIT).toEqual([]);
+
+  const later = await readsDuring(async () => {
+    expect(await startPodsWhileReplacing(TIER, { volume: MODEL })).toEqual(['Succeeded']);
+  });
+  expect(later).toEqual([]);
+  await expect.poll(leases, WAIT).toEqual([]);
+});
+
+test('circ goes with all that it has written for containerd', async () => {
+  const { kube, nodes } = cluster;
+  await cluster.install(cluster.inBucket(1, { uninstall: true }));
+  await expect.poll(async () => await isRolledOut(kube, AGENTS), WAIT).toBe(true);
+  for (const node of nodes) expect(await hostsFiles(node)).toEqual(before);
+  await cluster.uninstall();
+  for (const node of nodes) expect(await hostsFiles(node)).toEqual(before);
+  expect(await startPodsUntil(() => true)).toEqual(['Succeeded']);
+});
