@@ -28,6 +28,8 @@ const tools = {
   'containerd-shim-runc-v2': { package: `${CONTAINERD}/containerd-shim-runc-v2`, version: 'v2.4.2' },
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
+  buildkitd: { package: 'github.com/moby/buildkit/cmd/buildkitd', version: 'v0.34.2' },
+  buildctl: { package: 'github.com/moby/buildkit/cmd/buildctl', version: 'v0.34.2' },
   helm: { package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
   'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
   // Of Prometheus 3.16, without the clouds that it can look for targets in: they are most of it.

@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { BuildKit } from '../../scripts/lab/buildkit.ts';
 import { debianEnv } from '../../scripts/lab/debian-tools.ts';
 import { Docker } from '../../scripts/lab/docker.ts';
 import { ensureImages, images } from '../../scripts/lab/images.ts';
@@ -77,6 +79,26 @@ test('the Docker daemon pushes through the shared tier, and a node pulls without
   const blobs = await lab.blobs('org/docker:1');
   expect(await blobReadsDuring(lab, async () => await pullFresh(lab, 'org/docker:1'))).toEqual([]);
   await expectComplete(lab, 'org/docker:1', blobs);
+});
+
+test('BuildKit builds an image and pushes it through the shared tier, and a node pulls without a blob being read at the origin', async () => {
+  await using lab = await startLab({ isOriginEmpty: true });
+  showLogsOnFailure(lab);
+  const tier = `${lab.network.hub.address}:5061`;
+  await using buildkit = await BuildKit.start({
+    namespace: lab.node,
+    directory: join(lab.directory, 'buildkit'),
+    logFile: join(lab.logs, 'buildkitd.log'),
+    insecure: tier,
+  });
+  const context = await madeIn(lab, 'context');
+  await writeFile(join(context, 'Dockerfile'), 'FROM scratch\nCOPY model.bin /\nCMD ["/model.bin"]\n');
+  await writeFile(join(context, 'model.bin'), randomBytes(3_000_000));
+  await buildkit.push(context, `${tier}/${REGISTRY}/org/buildkit:1`);
+  const blobs = await lab.blobs('org/buildkit:1');
+  expect(digestsOf(blobs)).toHaveLength(2);
+  expect(await blobReadsDuring(lab, async () => await pullFresh(lab, 'org/buildkit:1'))).toEqual([]);
+  await expectComplete(lab, 'org/buildkit:1', blobs);
 });
 
 /** The builder's registry. */
