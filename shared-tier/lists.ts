@@ -1,5 +1,5 @@
-import { MANIFEST_MEDIA_TYPES, OCI_INDEX } from '../oci/descriptor.ts';
-import { type Digest, algorithmOf, hexOf } from '../oci/digest.ts';
+import { OCI_INDEX } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
 import type { Repository } from '../oci/reference.ts';
 import type { ListAnswer } from '../service/oci-source.ts';
@@ -7,6 +7,7 @@ import type { Access, Question } from './access/access.ts';
 import { answerFor } from './access/caller.ts';
 import type { Credential } from './origin/credential.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
+import { formatReferrers, readReferrersTag } from './referrers-tag.ts';
 
 /** For every request and answer of one list together. */
 const LIST_MS = 18_000;
@@ -77,10 +78,7 @@ async function referrers(
   }
 }
 
-/**
- * Registries without the referrers API have a tag instead, which clients keep.
- * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
- */
+/** Registries without the referrers API have a tag instead, which clients keep, and what is pushed through here. */
 async function byTag(
   { registry }: OriginClient,
   repository: Repository,
@@ -88,35 +86,14 @@ async function byTag(
   query: URLSearchParams,
   options: Asking,
 ): Promise<ListAnswer> {
-  const reference = { kind: 'tag', tag: `${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}` } as const;
   const type = query.get('artifactType') ?? undefined;
-  let manifests: unknown[] = [];
-  try {
-    const { content, mediaType } = await registry.getManifest(repository, reference, {
-      accept: MANIFEST_MEDIA_TYPES,
-      ...options,
-    });
-    if (mediaType === OCI_INDEX) manifests = manifestsIn(content);
-  } catch (reason) {
-    const error = OciError.from(reason);
-    if (error.code !== 'MANIFEST_UNKNOWN' || error.denied) throw error;
-  }
-  const wanted = manifests.filter((each) => type === undefined || artifactTypeOf(each) === type);
-  const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: wanted }));
-  return { content, next: undefined, filters: type === undefined ? undefined : 'artifactType' };
-}
-
-function manifestsIn(content: Buffer): unknown[] {
-  try {
-    const { manifests } = JSON.parse(content.toString()) as { manifests?: unknown };
-    return Array.isArray(manifests) ? manifests : [];
-  } catch {
-    return []; // a tag that is no list of referrers
-  }
-}
-
-function artifactTypeOf(descriptor: unknown): unknown {
-  return (descriptor as { artifactType?: unknown } | null)?.artifactType;
+  const all = await readReferrersTag(registry, repository, subject, options);
+  const wanted = all.filter(({ artifactType }) => type === undefined || artifactType === type);
+  return {
+    content: formatReferrers(wanted),
+    next: undefined,
+    filters: type === undefined ? undefined : 'artifactType',
+  };
 }
 
 /** The query with which a list goes on. A link that leads anywhere else than to the same list is none. */

@@ -29,6 +29,7 @@ const tools = {
   'containerd-2.1': { package: `${CONTAINERD}/containerd`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   'ctr-2.1': { package: `${CONTAINERD}/ctr`, version: 'v2.1.9', tags: CONTAINERD_TAGS },
   buildkitd: { package: 'github.com/moby/buildkit/cmd/buildkitd', version: 'v0.34.2' },
+  cosign: { package: 'github.com/sigstore/cosign/v3/cmd/cosign', version: 'v3.1.3' },
   buildctl: { package: 'github.com/moby/buildkit/cmd/buildctl', version: 'v0.34.2' },
   helm: { package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
   'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },

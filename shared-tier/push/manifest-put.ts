@@ -9,12 +9,14 @@ import type { Slots } from '../slots.ts';
 import type { Addresses } from './addresses.ts';
 import type { PushAnswer } from './answer.ts';
 import { ClientBody } from './client-body.ts';
+import type { ReferrersList } from './referrers-list.ts';
 import type { Shelf } from './shelf.ts';
 import type { Visit } from './uploads.ts';
 
 export interface ManifestPutsOptions {
   readonly addresses: Addresses;
   readonly shelf: Shelf;
+  readonly referrers: ReferrersList;
   /** Whose turn it is to have a manifest in memory, by repository. */
   readonly turns: Slots;
   /** See `ClientBody`. */
@@ -32,7 +34,7 @@ const NOTHING_KEPT = { keep: () => Promise.resolve(), ended: () => undefined, ke
 export async function putManifest(
   request: ManifestPut,
   { client, pusher, raw }: Visit,
-  { addresses, shelf, turns, patienceMs }: ManifestPutsOptions,
+  { addresses, shelf, referrers, turns, patienceMs }: ManifestPutsOptions,
 ): Promise<PushAnswer> {
   const { reference, mediaType, tags } = request;
   // Who may push is asked with all of it in hand, so anybody can have that many bytes gathered here.
@@ -52,12 +54,14 @@ export async function putManifest(
   const isRight = (named ?? digest) === digest && (put.digest ?? digest) === digest;
   await shelf.manifest(request, isRight ? digest : undefined, content, mediaType ?? '');
   const told = put.digest ?? digest;
+  const pushed = { digest: told, told: mediaType ?? '', content };
+  const subject = put.subject ?? (await referrers.add({ client, pusher: toItsEnd }, pushed));
   return {
     status: 201,
     headers: {
       location: addresses.manifest(request, told),
       'docker-content-digest': told,
-      'oci-subject': put.subject,
+      'oci-subject': subject,
       'oci-tag': put.tags,
     },
   };

@@ -12,6 +12,7 @@ import type { Addresses, Spelling, Upload } from './addresses.ts';
 import type { PushAnswer } from './answer.ts';
 import type { LocalUploads } from './local-uploads.ts';
 import { putManifest } from './manifest-put.ts';
+import { ReferrersList } from './referrers-list.ts';
 import type { Shelf } from './shelf.ts';
 import { Uploads, type Visit } from './uploads.ts';
 
@@ -38,11 +39,13 @@ const MANIFESTS_AT_ONCE = 32;
 export class Pushes {
   readonly #options: PushesOptions;
   readonly #uploads: Uploads;
+  readonly #referrers: ReferrersList;
   readonly #manifests = new Slots({ slots: MANIFESTS_AT_ONCE, spare: 1 });
 
   constructor(options: PushesOptions) {
     this.#options = options;
     this.#uploads = new Uploads(options);
+    this.#referrers = new ReferrersList(options.shelf);
   }
 
   /** Answers a request if it is one of these. @throws OciError */
@@ -82,12 +85,20 @@ export class Pushes {
         if (!upload) throw new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload');
         return await this.#uploads.goOn(upload, request, visit);
       case 'manifest-put':
-        return await putManifest(request, visit, { ...this.#options, turns: this.#manifests });
+        return await putManifest(request, visit, {
+          ...this.#options,
+          referrers: this.#referrers,
+          turns: this.#manifests,
+        });
       case 'delete':
         break;
     }
-    await client.pusher.delete(request.what, request.reference, pusher);
-    await shelf.deleted(request, request.reference);
+    const { what, reference } = request;
+    const digest = what === 'manifests' && reference.kind === 'digest' ? reference.digest : undefined;
+    const subject = digest && (await this.#referrers.subjectOf(visit, digest));
+    await client.pusher.delete(what, reference, pusher);
+    await shelf.deleted(request, reference);
+    if (digest && subject) await this.#referrers.remove(visit, subject, digest);
     return { status: 202, headers: {} };
   }
 }

@@ -87,6 +87,32 @@ test('signatures and SBOMs are attached to an image through the tier, by referre
   expect(await readFile(join(here, 'signature.json'), 'utf8')).toBe('the signature.json');
 });
 
+test('an image is signed with cosign through the tier, and its signature verified there, at the origin and on a node', async () => {
+  await using lab = await openLab({ isOriginEmpty: true });
+  const tools = toolsOf(lab);
+  const { hub } = lab.network;
+  await writeFile(join(lab.directory, 'layer.txt'), 'the layer');
+  await tools.oras(hub, 'push', '--plain-http', `${tierOf(lab)}/org/app:1`, 'layer.txt');
+  const image = `org/app@${await lab.digest('org/app:1')}`;
+  for (const prefix of ['cosign', 'other']) {
+    await tools.cosign(hub, 'generate-key-pair', '--output-key-prefix', prefix);
+  }
+  // Without the public transparency log: there is no way to it.
+  const noLog = ['--tlog-upload=false', '--use-signing-config=false'];
+  await tools.cosign(hub, 'sign', '--yes', '--key', 'cosign.key', ...noLog, PLAIN, `${tierOf(lab)}/${image}`);
+
+  const verify = async (namespace: Namespace, at: string, key = 'cosign.pub'): Promise<string> =>
+    await tools.cosign(namespace, 'verify', '--key', key, '--insecure-ignore-tlog', PLAIN, `${at}/${image}`);
+  const signed = image.slice(image.indexOf('@') + 1);
+  expect(await verify(hub, tierOf(lab))).toContain(signed);
+  expect(await verify(lab.originNode, lab.origin.address)).toContain(signed);
+  const onNode = async (): Promise<unknown> => expect(await verify(lab.node, NODE)).toContain(signed);
+  expect(await blobReadsDuring(lab, onNode)).toEqual([]);
+  await expect(verify(hub, tierOf(lab), 'other.pub')).rejects.toThrow(/accepted signatures do not match/);
+});
+
+const PLAIN = '--allow-http-registry';
+
 /** The registry as clients of a node name it. */
 const NODE = `${new URL(AGENT_URL).host}/${REGISTRY}`;
 
@@ -97,11 +123,12 @@ function tierOf({ network }: Lab): string {
 
 /** Programs that run in the lab's directory. */
 function toolsOf(lab: Lab) {
-  const env = { PATH: process.env['PATH'], HOME: lab.directory };
+  const env = { PATH: process.env['PATH'], HOME: lab.directory, COSIGN_PASSWORD: '' };
   const run = async (where: Namespace, ...argv: readonly string[]): Promise<string> =>
     (await where.run(argv, { env, cwd: lab.directory, timeoutMs: 240_000 })).stdout.trim();
   return {
     run,
+    cosign: async (where: Namespace, ...args: readonly string[]) => await run(where, toolPath('cosign'), ...args),
     oras: async (where: Namespace, ...args: readonly string[]) => await run(where, toolPath('oras'), ...args),
   };
 }

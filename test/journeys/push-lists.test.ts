@@ -49,12 +49,15 @@ describe.each([true, false])('what refers to a manifest, at an origin with the r
       };
       const body = Buffer.from(JSON.stringify(artifact));
       const pushed = await pusher.manifest(digestOf(body), body);
-      expect(pushed.headers['oci-subject']).toBe(referrers ? subject : undefined);
+      expect(pushed.headers['oci-subject']).toBe(subject);
       manifests.push({ mediaType: MEDIA_TYPES.oci.manifest, digest: digestOf(body), size: body.length, artifactType });
     }
-    // As clients do where there is no such API.
-    if (!referrers)
-      await pusher.manifest(subject.replace(':', '-'), { schemaVersion: 2, mediaType: INDEX, manifests }, INDEX);
+    // Without the API it is kept where clients look for it then.
+    const tagged = await pusher.ask('GET', `manifests/${subject.replace(':', '-')}`);
+    const list = { schemaVersion: 2, mediaType: INDEX, manifests };
+    expect(tagged.status === 200 ? JSON.parse(tagged.body.toString()) : undefined).toEqual(
+      referrers ? undefined : list,
+    );
 
     const all = await pusher.ask('GET', `referrers/${subject}`);
     expect([all.status, all.headers['content-type']]).toEqual([200, INDEX]);
@@ -67,6 +70,43 @@ describe.each([true, false])('what refers to a manifest, at an origin with the r
     const none = await pusher.ask('GET', `referrers/${digest}`);
     expect([none.status, digestsIn(none.body)]).toEqual([200, []]);
     expect((await pusher.ask('GET', 'referrers/nonsense')).status).toBe(400);
+
+    expect((await pusher.ask('DELETE', `manifests/${manifests[0]?.digest}`)).status).toBe(202);
+    const left = await pusher.ask('GET', `referrers/${subject}`);
+    expect(digestsIn(left.body)).toEqual([manifests[1]?.digest]);
+  });
+
+  test('is all listed when many are pushed at once', async () => {
+    await using house = await startHouse();
+    house.origin.pushes.referrers = referrers;
+    const pusher = pusherOf(house, 'ns');
+    const { digest: subject } = await pusher.image('v1', [layer]);
+    const bodies = Array.from({ length: 8 }, (_, index) =>
+      Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType: MEDIA_TYPES.oci.manifest,
+          config: { mediaType: 'application/sbom', digest, size: 1 },
+          layers: [],
+          subject: { digest: subject },
+          annotations: { index: `${index}` },
+        }),
+      ),
+    );
+    await Promise.all(bodies.map(async (body) => await pusher.manifest(digestOf(body), body)));
+    const all = await pusher.ask('GET', `referrers/${subject}?artifactType=application%2Fsbom`);
+    expect(digestsIn(all.body).toSorted()).toEqual(bodies.map((body) => digestOf(body)).toSorted());
+  });
+
+  test('is pushed all the same when its list is not taken', async () => {
+    await using house = await startHouse();
+    house.origin.pushes.referrers = referrers;
+    const pusher = pusherOf(house, 'ns');
+    const { digest: subject } = await pusher.image('v1', [layer]);
+    house.origin.when({ reference: subject.replace(':', '-') }, { status: 403 });
+    const body = Buffer.from(JSON.stringify({ schemaVersion: 2, layers: [], subject: { digest: subject } }));
+    const pushed = await pusher.manifest(digestOf(body), body);
+    expect([pushed.status, pushed.headers['oci-subject']]).toEqual([201, referrers ? subject : undefined]);
   });
 });
 
