@@ -36,6 +36,8 @@ export class Exchange {
   readonly #method: string;
   readonly #allow: string;
   #request: OciRequest | OtherRequest | undefined;
+  /** Of every answer; old clients know a registry by the first one. */
+  readonly #common: Record<string, string> = { 'docker-distribution-api-version': 'registry/2.0' };
   #bytes = 0;
   #firstByteMs: number | undefined;
   #error: OciError | undefined;
@@ -45,7 +47,6 @@ export class Exchange {
     this.response = response;
     this.#raw = raw;
     this.#allow = allow;
-    response.setHeader('docker-distribution-api-version', 'registry/2.0'); // by which old clients know a registry
     this.#method = raw.method ?? '';
     this.isHead = this.#method === 'HEAD';
     const gone = new AbortController();
@@ -62,11 +63,12 @@ export class Exchange {
   /** Set as soon as it is known: the answer, whatever it is, says which registry it is about. */
   set request(request: OciRequest | OtherRequest | undefined) {
     this.#request = request;
-    if (request && 'registry' in request) this.response.setHeader('oci-namespace', request.registry);
+    if (request && 'registry' in request) this.#common['oci-namespace'] = request.registry;
   }
 
   begin(status: number, headers: Record<string, string | number>): void {
-    this.response.writeHead(status, headers);
+    // Not by `setHeader`: then Node would check and store each of them by itself.
+    this.response.writeHead(status, { ...this.#common, ...headers });
   }
 
   send(status: number, headers: Record<string, string | number>, body?: Uint8Array): void {
@@ -86,6 +88,7 @@ export class Exchange {
     if (this.response.headersSent) return; // the body's sender has broken the connection
     const body = Buffer.from(JSON.stringify(error.body));
     this.response.writeHead(error.status, {
+      ...this.#common,
       'content-type': 'application/json',
       'content-length': body.length,
       ...(error.challenge && { 'www-authenticate': [...error.challenge] }),
