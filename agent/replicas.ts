@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { OciError } from '../oci/error.ts';
 import { isUnanswered } from '../proto/status.ts';
-import type { Address } from '../service/units.ts';
+import { type Address, hostOf } from '../service/units.ts';
 import { Addresses, type Lookup, systemLookup } from './addresses.ts';
 import { rankFor } from './rendezvous.ts';
 import type { ReadPeer } from '../service/range-read.ts';
@@ -69,7 +69,7 @@ export class Replicas implements TierQuestions, Disposable {
     const ask = (client: TierClient) => client.openBlob(place, digest, ...question);
     const { answer, replica } = await this.#ask(digest, ask, ({ isPassedThrough }) => !isPassedThrough);
     const { readUrl } = answer;
-    if (readUrl) this.#peers.set(readUrl, this.#replicas.get(hostIn(readUrl)) ?? replica);
+    if (readUrl) this.#peers.set(readUrl, this.#replicas.get(hostOf(readUrl)) ?? replica);
     return answer;
   };
 
@@ -183,8 +183,4 @@ export class Replicas implements TierQuestions, Disposable {
     );
     return made;
   }
-}
-
-function hostIn({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { OciError } from '../oci/error.ts';
 import type { OciRequest } from '../oci/request.ts';
 import type { Outcome } from './oci-source.ts';
@@ -66,7 +66,7 @@ export class Exchange {
     if (request && 'registry' in request) this.#common['oci-namespace'] = request.registry;
   }
 
-  begin(status: number, headers: Record<string, string | number>): void {
+  begin(status: number, headers: OutgoingHttpHeaders): void {
     // Not by `setHeader`: then Node would check and store each of them by itself.
     this.response.writeHead(status, { ...this.#common, ...headers });
   }
@@ -87,8 +87,7 @@ export class Exchange {
     this.outcome = outcomeOf(error);
     if (this.response.headersSent) return; // the body's sender has broken the connection
     const body = Buffer.from(JSON.stringify(error.body));
-    this.response.writeHead(error.status, {
-      ...this.#common,
+    this.begin(error.status, {
       'content-type': 'application/json',
       'content-length': body.length,
       ...(error.challenge && { 'www-authenticate': [...error.challenge] }),

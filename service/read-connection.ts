@@ -1,5 +1,6 @@
 import { type Socket, connect } from 'node:net';
 import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls';
+import { hostOf } from './units.ts';
 import { OciError } from '../oci/error.ts';
 import { GatheredReads, type Receiver } from './gathered-reads.ts';
 
@@ -59,5 +60,5 @@ function targetOf(url: URL, protocol: 'http:' | 'https:'): { host: string; port:
     throw new OciError('UNAVAILABLE', 'there was no usable answer', { cause });
   }
   const port = url.port === '' ? { 'http:': 80, 'https:': 443 }[protocol] : Number(url.port);
-  return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port };
+  return { host: hostOf(url), port };
 }

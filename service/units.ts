@@ -71,6 +71,11 @@ export function parseAddress(text: string): Address {
   return { host, port };
 }
 
+/** The host that a URL leads to, as it is dialled: IPv6 addresses without brackets. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
 /** Inverse of `parseAddress`. */
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -11,7 +11,7 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
-import type { Unlisted } from './origin/origin-clients.ts';
+import type { Unlisted } from './origin/origin.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
 import type { ReadReport } from './signed-reads.ts';

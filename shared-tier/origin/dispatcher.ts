@@ -2,6 +2,7 @@ import { lookup } from 'node:dns';
 import { type LookupFunction, isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { Agent, type Dispatcher, Pool, ProxyAgent, buildConnector } from 'undici';
+import { hostOf } from '../../service/units.ts';
 import { OciError } from '../../oci/error.ts';
 import type { AddressGuard } from './address-guard.ts';
 import type { Origin } from './origin.ts';
@@ -67,11 +68,6 @@ export function assertDialable(url: URL, { origin, guard }: Pick<DispatcherOptio
   const isScheme = url.protocol === 'https:' || (url.protocol === 'http:' && isTrusted);
   const isAddress = isIP(host) === 0 || isTrusted || guard.isPublic(host);
   if (!isScheme || !isAddress || url.username !== '' || url.password !== '') throw new PrivateAddressError(url.host);
-}
-
-/** The host that a URL leads to, IPv6 addresses without brackets. */
-export function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 /** Every address of the name is judged, and what was judged is what is dialled: no second look-up can change it. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BatchWriter } from './batch-writer.ts';
+import { freePiece } from '../../content/free-piece.ts';
 import type { Ingest } from '../../content/store.ts';
 import { OciError } from '../../oci/error.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -139,20 +140,10 @@ async function write(options: DownloadOptions, body: BlobBody, range: ByteRange,
       // An origin that ignores ranges sends what is before the range, and after it, as well.
       const bytes = piece.subarray(Math.max(0, range.start - position), Math.max(0, range.end - position));
       position += piece.length;
-      if (bytes.length > 0) await writer.add({ bytes, release: () => free(piece) });
+      if (bytes.length > 0) await writer.add({ bytes, release: () => freePiece(piece) });
       if (position > range.end) break;
     }
   } finally {
     await writer.end(); // what has arrived counts, whatever came after it
   }
-}
-
-/**
- * Gives the memory of a piece back now. Undici makes a new one of 64 KiB for each read, and the collector would let some
- * 80 MB of them lie about. Only a piece that is all there is in its memory is freed: beside it there may be the beginning
- * of the next one.
- */
-function free(piece: Uint8Array): void {
-  const { buffer } = piece;
-  if (buffer instanceof ArrayBuffer && piece.byteLength === buffer.byteLength) buffer.transfer(0);
 }

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Dispatcher } from 'undici';
+import { hostOf } from '../../service/units.ts';
 import type { Registry } from '../../oci/reference.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { createDispatcher, hostOf } from './dispatcher.ts';
+import { createDispatcher } from './dispatcher.ts';
 import { OperatorCredential } from './operator-credential.ts';
-import type { Origin, Origins } from './origin.ts';
+import type { Origin, Origins, Unlisted } from './origin.ts';
 import { OriginHttp } from './origin-http.ts';
 import { Pace } from './pace.ts';
 import { PushClient } from './push-client.ts';
@@ -37,12 +38,6 @@ export interface OriginClientsOptions {
   readonly silenceMs?: number;
   /** See `OriginHttpOptions`. */
   readonly patienceMs?: number;
-}
-
-/** What an entry of the origins file does not have: its own address (`endpoint`), or a host that it leads to. */
-export interface Unlisted {
-  readonly key: 'endpoint' | 'redirectHosts' | 'tokenHosts';
-  readonly host: string;
 }
 
 /** Registries whose connections and tokens are kept; the least recently asked one is given up for a new one. */

@@ -26,6 +26,12 @@ export interface Origin {
   readonly label: string;
 }
 
+/** What an entry of the origins file does not have: its own address (`endpoint`), or a host that it leads to. */
+export interface Unlisted {
+  readonly key: 'endpoint' | 'redirectHosts' | 'tokenHosts';
+  readonly host: string;
+}
+
 const WELL_KNOWN = new Set([
   'docker.io',
   'ghcr.io',

@@ -1,3 +1,5 @@
+import { freePiece } from '../../content/free-piece.ts';
+
 /** Length of one block; and of the largest piece that is read. */
 const BLOCK_BYTES = 256 * 1024;
 
@@ -38,8 +40,7 @@ export class Backlog {
       this.#end += taken;
       rest = rest.subarray(taken);
     }
-    const { buffer } = piece;
-    if (buffer instanceof ArrayBuffer && buffer.byteLength === piece.length) buffer.transfer(0);
+    freePiece(piece);
   }
 
   /** Some of the bytes from `from` on, of those before `to`: good until they are forgotten. Undefined when there are none. */

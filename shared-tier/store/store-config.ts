@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
+import { hostOf } from '../../service/units.ts';
 import type { Problems } from '../../service/env.ts';
 import type { BucketConfig } from './bucket.ts';
 
@@ -100,15 +101,10 @@ function bucketConfigOf(
     prefix,
     endpoint: endpoint?.href,
     region: settings.AWS_REGION ?? settings.AWS_DEFAULT_REGION ?? REGION,
-    pathStyle: settings.CIRC_S3_PATH_STYLE || (endpoint !== undefined && isIP(bare(endpoint.hostname)) !== 0),
+    pathStyle: settings.CIRC_S3_PATH_STYLE || (endpoint !== undefined && isIP(hostOf(endpoint)) !== 0),
     ca: caFile === undefined ? caFile : problems.attempt('AWS_CA_BUNDLE', () => readFileSync(caFile, 'utf8')),
     credentials: isKnown
       ? { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) }
       : undefined,
   };
-}
-
-/** Without the brackets of an IPv6 address. */
-function bare(hostname: string): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

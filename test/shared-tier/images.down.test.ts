@@ -9,12 +9,27 @@ import { LAYER, NONE, here, imagesOf, layer, tag } from './images-fixture.ts';
 const HOUR = 3_600_000;
 const authorization = Authorization.bearer('whatever');
 
+/** The same question, of a caller with credentials. */
+const ANOTHERS = {
+  asker: { form: 'ns', authorization },
+  grant: NONE,
+  place: here,
+  reference: tag,
+  accept: [],
+  withContent: true,
+} as const;
+
 /** A public image, all of it cached, whose grants are over. */
 async function cached(options: Parameters<typeof imagesOf>[0] = {}, origin: Parameters<typeof imagesOf>[1] = {}) {
   const it = await imagesOf({ patienceMs: 0, ...options }, origin);
   await it.resolve();
   await it.fetchLayer();
   return it;
+}
+
+/** Puts another image under the tag at the origin. */
+function addImage({ origin }: Awaited<ReturnType<typeof cached>>, name: string) {
+  return origin.addManifest(APP, name, { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
 }
 
 describe('while the origin is down', () => {
@@ -30,9 +45,7 @@ describe('while the origin is down', () => {
     }
     expect(await it.stat()).toMatchObject({ sizeBytes: LAYER.length, endsAtMs: 0 });
     expect(await it.locate()).toMatchObject({ sizeBytes: LAYER.length, fromOrigin: false, endsAtMs: 0 });
-    const asker = { form: 'ns', authorization } as const;
-    const question = { asker, grant: NONE, place: here, reference: tag, accept: [], withContent: true };
-    expect((await it.images.resolve(question)).descriptor.digest).toBe(it.manifest.digest);
+    expect((await it.images.resolve(ANOTHERS)).descriptor.digest).toBe(it.manifest.digest);
   });
 
   test('nothing is served any more after a day', async () => {
@@ -115,10 +128,8 @@ describe('while the origin is down', () => {
     it.origin.mood = { status };
     await it.resolve();
     it.origin.mood = {};
-    const next = it.origin.addManifest(APP, 'v1', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
-    const asker = { form: 'ns', authorization } as const;
-    const question = { asker, grant: NONE, place: here, reference: tag, accept: [], withContent: true };
-    expect((await it.images.resolve(question)).descriptor.digest).toBe(next.digest);
+    const next = addImage(it, 'v1');
+    expect((await it.images.resolve(ANOTHERS)).descriptor.digest).toBe(next.digest);
   });
 
   test('until it has answered another question', async () => {
@@ -128,8 +139,8 @@ describe('while the origin is down', () => {
     await it.origin.down();
     await it.resolve();
     await it.origin.up();
-    const next = it.origin.addManifest(APP, 'v1', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
-    it.origin.addManifest(APP, 'v2', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
+    const next = addImage(it, 'v1');
+    addImage(it, 'v2');
     await it.resolve(refOf('v2'));
     expect((await it.resolve()).descriptor.digest).toBe(next.digest);
   });
@@ -142,7 +153,7 @@ describe('while the origin is down', () => {
     await it.resolve();
     await it.origin.up();
     await clock.forward(6_000);
-    const next = it.origin.addManifest(APP, 'v1', { schemaVersion: 2, layers: [] }, MEDIA_TYPES.oci.manifest);
+    const next = addImage(it, 'v1');
     expect((await it.resolve()).descriptor.digest).toBe(next.digest);
   });
 });
