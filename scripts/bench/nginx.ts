@@ -1,5 +1,6 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeOnce } from '../lab/make-once.ts';
 import { Daemon } from '../lab/daemon.ts';
 import { downloadPackages } from '../lab/debian.ts';
 import type { Namespace } from '../lab/network.ts';
@@ -10,16 +11,12 @@ const installed = join(cacheDir, 'nginx');
 
 /** Unpacks Debian's nginx into the cache, unless it is there: installing it would start a service. */
 export async function ensureNginx(say: (line: string) => void): Promise<void> {
-  if (await exists(installed)) return;
-  say('apt-get download nginx …');
-  const scratch = await mkdtemp(join(cacheDir, 'nginx-new-'));
-  try {
+  await makeOnce(installed, async (scratch) => {
+    say('apt-get download nginx …');
     await downloadPackages(['nginx'], scratch);
     for (const file of await readdir(scratch)) await run(['dpkg', '-x', join(scratch, file), join(scratch, 'root')]);
-    await rename(join(scratch, 'root'), installed);
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+    return join(scratch, 'root');
+  });
 }
 
 export interface NginxOptions {

@@ -1,7 +1,7 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeOnce } from './make-once.ts';
 import { unpackPackages } from './debian.ts';
-import { cacheDir, exists } from './paths.ts';
+import { cacheDir } from './paths.ts';
 
 /**
  * Clients of registries as Debian ships them: older than those of `tools.ts`, and what many nodes really run. And a browser,
@@ -28,15 +28,11 @@ const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux
 
 /** Unpacks the packages into the cache, unless they are there. */
 export async function ensureDebianTools(say: (line: string) => void): Promise<void> {
-  if (await exists(root)) return;
-  say(`apt-get download ${packages.join(' ')} …`);
-  const scratch = await mkdtemp(join(cacheDir, 'debian-new-'));
-  try {
+  await makeOnce(root, async (scratch) => {
+    say(`apt-get download ${packages.join(' ')} …`);
     await unpackPackages(packages, scratch);
-    await rename(scratch, root);
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+    return scratch;
+  });
 }
 
 /** The environment in which a shell finds the unpacked programs, and they their libraries. */

@@ -1,13 +1,14 @@
 import { createCipheriv } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { makeOnce } from './make-once.ts';
 import { downloadPackages } from './debian.ts';
 import { Namespace } from './network.ts';
-import { cacheDir, exists } from './paths.ts';
+import { cacheDir } from './paths.ts';
 import { startRegistry } from './registry.ts';
 import { run } from './run.ts';
 import { toolPath } from './tools.ts';
@@ -59,15 +60,11 @@ const BIG_FILE_BYTES = 1100 * 1024 * 1024;
  */
 export async function ensureImages(say: (line: string) => void = () => {}): Promise<string> {
   const finished = join(cacheDir, `images-${RECIPE}`);
-  if (await exists(finished)) return finished;
-  say('making the test images …');
-  const scratch = await mkdtemp(join(cacheDir, 'images-new-'));
-  try {
+  await makeOnce(finished, async (scratch) => {
+    say('making the test images …');
     await build(scratch);
-    await rename(join(scratch, 'storage'), finished);
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+    return join(scratch, 'storage');
+  });
   return finished;
 }
 

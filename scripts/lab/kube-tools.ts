@@ -1,6 +1,7 @@
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheDir, exists } from './paths.ts';
+import { makeOnce } from './make-once.ts';
+import { cacheDir } from './paths.ts';
 import { run } from './run.ts';
 
 /** Kubernetes' own libraries have the same minor and patch version, after v0. */
@@ -46,18 +47,14 @@ export async function buildKubeTools(say: (line: string) => void): Promise<void>
   await mkdir(binDir, { recursive: true });
   for (const [name, tool] of Object.entries(tools)) {
     const target = join(binDir, `${name}-${tool.version}`);
-    if (await exists(target)) continue;
-    say(`go build ${tool.package}@${tool.version} …`);
-    const start = performance.now();
-    const scratch = await mkdtemp(join(cacheDir, 'kube-build-'));
-    try {
+    await makeOnce(target, async (scratch) => {
+      say(`go build ${tool.package}@${tool.version} …`);
+      const start = performance.now();
       await prepareModule(scratch, tool.module, tool.version);
       await go(scratch, 'build', '-trimpath', '-ldflags', flagsOf(tool.version), '-o', 'built', tool.package);
-      await rename(join(scratch, 'built'), target);
-    } finally {
-      await rm(scratch, { recursive: true });
-    }
-    say(`  ${Math.round((performance.now() - start) / 1000)} s`);
+      say(`  ${Math.round((performance.now() - start) / 1000)} s`);
+      return join(scratch, 'built');
+    });
   }
 }
 

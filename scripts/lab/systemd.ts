@@ -1,5 +1,6 @@
-import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeOnce } from './make-once.ts';
 import { removeCgroups } from './cgroups.ts';
 import { Daemon } from './daemon.ts';
 import { unpackPackages } from './debian.ts';
@@ -17,10 +18,8 @@ const MERGED = ['bin', 'sbin', 'lib', 'lib64'];
 
 /** Unpacks Debian's systemd into the cache, unless it is there. */
 export async function ensureSystemd(say: (line: string) => void): Promise<void> {
-  if (await exists(packages)) return;
-  say('apt-get download systemd …');
-  const scratch = await mkdtemp(join(cacheDir, 'systemd-new-'));
-  try {
+  await makeOnce(packages, async (scratch) => {
+    say('apt-get download systemd …');
     await unpackPackages(['systemd'], scratch);
     for (const name of MERGED) {
       const directory = join(scratch, name);
@@ -28,10 +27,8 @@ export async function ensureSystemd(say: (line: string) => void): Promise<void> 
       await cp(directory, join(scratch, 'usr', name), { recursive: true, verbatimSymlinks: true });
       await rm(directory, { recursive: true });
     }
-    await rename(scratch, packages);
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+    return scratch;
+  });
 }
 
 /** Services of Debian that want devices, consoles or a message bus. */

@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheDir, exists } from './paths.ts';
+import { makeOnce } from './make-once.ts';
+import { cacheDir } from './paths.ts';
 import { run } from './run.ts';
 
 /** A program built from its Go module, always in the version given here. */
@@ -53,17 +54,13 @@ export async function buildTools(say: (line: string) => void, which = Object.key
   for (const name of which) {
     const tool: GoTool = tools[name];
     const target = join(binDir, `${name}-${tool.version}`);
-    if (await exists(target)) continue;
-    say(`go build ${tool.package}@${tool.version} …`);
-    const start = performance.now();
-    const scratch = await mkdtemp(join(cacheDir, 'go-build-'));
-    try {
+    await makeOnce(target, async (scratch) => {
+      say(`go build ${tool.package}@${tool.version} …`);
+      const start = performance.now();
       await build(tool, scratch);
-      await rename(join(scratch, 'built'), target);
-    } finally {
-      await rm(scratch, { recursive: true });
-    }
-    say(`  ${Math.round((performance.now() - start) / 1000)} s`);
+      say(`  ${Math.round((performance.now() - start) / 1000)} s`);
+      return join(scratch, 'built');
+    });
   }
 }
 
