@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readVersion } from '../../service/version.ts';
 import { IMAGE, NAMESPACE, type Values, installChart, uninstallChart } from './chart.ts';
@@ -9,11 +8,10 @@ import { API_SERVICE, KubeApi } from './kube-api.ts';
 import { startControllers } from './kube-controllers.ts';
 import { KubeNode, VOLUME } from './kube-node.ts';
 import type { Descriptor } from './lab.ts';
-import { type Namespace, Network } from './network.ts';
-import { logsDir } from './paths.ts';
+import type { Namespace, Network } from './network.ts';
 import { type Registry, startRegistry } from './registry.ts';
 import { sandboxImage } from './sandbox-image.ts';
-import { type OriginOnSite, REGISTRY } from './site.ts';
+import { type OriginOnSite, REGISTRY, Site } from './site.ts';
 import { toolPath } from './tools.ts';
 import { until } from './until.ts';
 import { VersityGateway } from './versitygw.ts';
@@ -66,12 +64,8 @@ export interface Cluster extends AsyncDisposable {
 
 /** @param nodeCount at least two */
 export async function startCluster(nodeCount = 2): Promise<Cluster> {
-  await mkdir(logsDir, { recursive: true });
-  const logs = await mkdtemp(join(logsDir, 'cluster-'));
   await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), 'circ-e2e-'));
-  stack.defer(async () => await rm(directory, { recursive: true }));
-  const network = stack.use(await Network.create());
+  const { directory, logs, network } = stack.use(await Site.start('cluster'));
   const { hub } = network;
   /** Somewhere that pods find. */
   const attach = async (name: string): Promise<Namespace> => {
