@@ -36,6 +36,7 @@ const tools = {
   'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
   // Of Prometheus 3.16, without the clouds that it can look for targets in: they are most of it.
   promtool: { package: 'github.com/prometheus/prometheus/cmd/promtool', version: 'v0.316.0', tags: 'remove_all_sd' },
+  spegel: { package: 'github.com/spegel-org/spegel', version: 'v0.7.3' },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },
 } satisfies Record<string, GoTool>;
 
