@@ -96,3 +96,25 @@ test('every alert says what it is about, and what to do', () => {
     });
   }
 });
+
+test('every panel has a title of its own and says what it means, on a place of its own', () => {
+  const titles = panels.map(({ title }) => title);
+  expect(new Set(titles).size).toBe(panels.length);
+  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+  const silent = panels.filter(({ type, description = '' }) => type !== 'row' && description.length < 20);
+  expect(silent.map(({ title }) => title)).toEqual([]);
+  // Grafana's grid has 24 columns.
+  const places = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+    Array.from({ length: w * h }, (_, cell) => `${x + (cell % w)} ${y + Math.floor(cell / w)}`),
+  );
+  expect(new Set(places).size).toBe(places.length);
+  expect(panels.map(({ gridPos: { x, w } }) => x + w).filter((end) => end > 24)).toEqual([]);
+});
+
+test('every alert that a panel names exists', () => {
+  const { groups } = parse(readFileSync('manifests/circ/files/alerts.yaml', 'utf8')) as Rules;
+  const alerts = new Set(groups.flatMap(({ rules }) => rules.map(({ alert }) => alert)));
+  const named = panels.flatMap(({ description = '' }) => description.match(/\bCirc[A-Z]\w+/g) ?? []);
+  expect(named.filter((name) => !alerts.has(name))).toEqual([]);
+  expect(named.length).toBeGreaterThan(5);
+});
