@@ -1,14 +1,15 @@
 import { Counter, Gauge, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import { formatAddress } from '../service/units.ts';
 import type { CredentialEvents } from './client-credentials.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
-import { distrustIn } from './tier-trust.ts';
+import { DISTRUST_KINDS, distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
@@ -97,6 +98,8 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['what'],
     registers,
   });
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(distrusts, 'kind', DISTRUST_KINDS);
   const seldom = new Seldom();
   const tierFailed = (error: unknown): void => {
     const distrust = distrustIn(error);
