@@ -1,14 +1,15 @@
 import { Counter, Gauge, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import { formatAddress } from '../service/units.ts';
 import type { CredentialEvents } from './client-credentials.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
-import { distrustIn } from './tier-trust.ts';
+import { DISTRUSTS, distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
@@ -40,6 +41,10 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['reason'],
     registers,
   });
+  fromZero(
+    evictions,
+    EVICTION_REASONS.map((reason) => ({ reason })),
+  );
   const fillsFailed = new Counter({
     name: 'circ_fills_failed_total',
     help: 'Blobs that could not be kept on the node; they were served all the same',
@@ -61,6 +66,10 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['kind'],
     registers,
   });
+  fromZero(
+    distrusts,
+    DISTRUSTS.map((kind) => ({ kind })),
+  );
   const credentials = new Counter({
     name: 'circ_client_credentials_total',
     help: 'Requests of containerd that were answered with a challenge (asked), or that came with credentials and were served (accepted)',
@@ -141,11 +150,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     },
     replicas: {
       changed: (address, state, reason) => {
-        tierFailed(reason);
         const level = state === 'failed' ? 'warn' : 'info';
         log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
       },
-      lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
+      lost: tierFailed,
+      lookupFailed: (reason) => {
+        seldom.happened(`lookup: ${reason instanceof Error ? reason.message : ''}`, (times) => {
+          log.warn({ times, err: reason }, 'the name of the shared tier is not resolved');
+        });
+      },
       failedOver: (what) => failovers.inc({ what }),
     },
     tierFailed,

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client';
+import { fromZero } from './from-zero.ts';
 import type { Logger } from './log.ts';
 import type { TlsMaterialEvents } from './tls-material.ts';
 
@@ -39,6 +40,10 @@ export function tlsEvents(log: Logger, metrics: MetricsRegistry): (name: string,
 
   return (certificate, variables) => {
     const told = new LRUCache<string, true>({ max: 100, ttl: TELL_AGAIN_MS });
+    fromZero(reloads, [
+      { certificate, result: 'ok' },
+      { certificate, result: 'kept' },
+    ]);
     let isFirst = true;
     return {
       loaded: ({ endsAtMs }) => {

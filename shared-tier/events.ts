@@ -1,9 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import { outcomeOf } from '../service/exchange.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
@@ -95,6 +96,10 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['reason'],
     registers,
   });
+  fromZero(
+    evictions,
+    EVICTION_REASONS.map((reason) => ({ reason })),
+  );
   const readBytes = new Counter({
     name: 'circ_read_bytes_total',
     help: 'Bytes sent to agents',
@@ -125,6 +130,7 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['result'],
     registers,
   });
+  fromZero(callersRefused, [{ result: 'unauthorized' }, { result: 'unavailable' }]);
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'What the store did not take or give; it was served all the same if possible',
