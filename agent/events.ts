@@ -144,11 +144,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     },
     replicas: {
       changed: (address, state, reason) => {
-        tierFailed(reason);
         const level = state === 'failed' ? 'warn' : 'info';
         log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
       },
-      lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
+      lost: tierFailed,
+      lookupFailed: (reason) => {
+        seldom.happened(`lookup: ${reason instanceof Error ? reason.message : ''}`, (times) => {
+          log.warn({ times, err: reason }, 'the name of the shared tier is not resolved');
+        });
+      },
       failedOver: (what) => failovers.inc({ what }),
     },
     tierFailed,
