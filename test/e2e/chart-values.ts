@@ -28,7 +28,11 @@ export const VALUE_SETS: Readonly<Record<string, Values>> = {
     origins: { config: { registries: { 'registry.lab': { endpoint: 'http://10.0.0.1:5000' } } }, secret: 'origins' },
     tls: { mode: 'secret', secret: 'tls' },
     tier: { keySecret: 'key', store: { disk: { existingClaim: 'cache' } } },
-    agent: { env: { CIRC_INSECURE: 'false' }, podAnnotations: { team: 'platform' } },
+    agent: {
+      env: { CIRC_INSECURE: 'false' },
+      podAnnotations: { team: 'platform' },
+      seLinuxOptions: { type: 'spc_t' },
+    },
     networkPolicy: {
       nodeCidrs: ['10.0.0.0/8'],
       httpFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }],
