@@ -12,6 +12,7 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
+import { PrivateAddressError } from './origin/dispatcher.ts';
 import type { Unlisted } from './origin/origin.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
@@ -151,7 +152,14 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
   const warned = new Set<string>();
 
   return {
-    origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
+    origin: ({ origin, kind, status, host, error }) => {
+      originRequests.inc({ origin: origin.label, kind, status });
+      if (status !== 0 || error instanceof PrivateAddressError) return;
+      const reason = reasonOf(error);
+      seldom.happened(`origin ${host}: ${reason}`, (times) => {
+        log.warn({ registry: origin.registry, host, kind, reason, times }, 'a registry does not answer');
+      });
+    },
     proof: (result) => proofs.inc({ result }),
     credentialsFailed: (registry, error) => {
       log.warn({ registry, err: error }, "the operator's credentials cannot be read; those read before stay in use");
@@ -242,6 +250,12 @@ const UNLISTED = {
   redirectHosts: 'registry redirects to a private host; to follow it there, add these lines to CIRC_ORIGINS',
   tokenHosts: 'registry has its tokens given by another host; if that is right, add these lines to CIRC_ORIGINS',
 } as const;
+
+/** An error for several addresses has no words of its own. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || ('code' in error ? String(error.code) : error.name);
+}
 
 /** Calls of which the log is to tell who made them. */
 const CHANGING = new Set(['Preheat', 'Evict', 'Verify']);

@@ -1,6 +1,7 @@
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { type TomlTable, parse } from 'smol-toml';
+import { UsageError } from '../command.ts';
 
 /** How a distribution of Kubernetes keeps containerd's files. */
 export interface Distribution {
@@ -61,13 +62,13 @@ const PLUGINS = { new: 'io.containerd.cri.v1.images', old: 'io.containerd.grpc.v
 const LOCAL = ['discard_unpacked_layers', 'use_local_image_pull'];
 const MAX_IMPORTS = 100;
 
-/** @param file another one than the distribution's */
+/** @param file another one than the distribution's. @throws UsageError if this user may not look for it */
 export function readContainerdConfig(root: string, file?: string): ContainerdConfig {
-  const there = DISTRIBUTIONS.find(({ config }) => existsSync(join(root, config)));
+  const there = DISTRIBUTIONS.find(({ config }) => isThere(join(root, config)));
   const distribution = DISTRIBUTIONS.find(({ config }) => config === file) ?? there ?? lastOf(DISTRIBUTIONS);
   const path = file ?? distribution.config;
   const nothing = { distribution, configPath: undefined, oldKeys: [], pullsLocally: false, plugin: PLUGINS.new };
-  if (!existsSync(join(root, path))) return { ...nothing, file: undefined, trouble: undefined };
+  if (!isThere(join(root, path))) return { ...nothing, file: undefined, trouble: undefined };
   try {
     const files = [path, ...importsOf(root, path)];
     const tables = files.map((each) => parse(readFileSync(join(root, each), 'utf8'), { integersAsBigInt: false }));
@@ -106,6 +107,16 @@ function oldKeysOf(registries: readonly (TomlTable | undefined)[], plugin: strin
   const hasTls = plugin === PLUGINS.old && configs.some((config) => isTable(config) && isTable(config['tls']));
   const hasMirrors = registries.some((registry) => isUsed(registry?.['mirrors']));
   return [...(hasMirrors ? ['mirrors'] : []), ...(hasTls ? ['configs.…tls'] : [])];
+}
+
+/** k3s and RKE2 let nobody but root look into their directories: that is not as if there were none. */
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${path} cannot be looked at (${code}): run this as root`);
+  }
 }
 
 function importsOf(root: string, path: string): string[] {

@@ -1,4 +1,4 @@
-import { type Check, type Finding, verdictOf } from '../check.ts';
+import { type Check, type Finding, skipped, verdictOf } from '../check.ts';
 import { certsDirectoryOf } from '../containerd-config.ts';
 
 /**
@@ -8,7 +8,10 @@ import { certsDirectoryOf } from '../containerd-config.ts';
  */
 export const configPath: Check = {
   name: 'config-path',
-  async run({ root, containerd }) {
+  async run({ root, containerd, containerdProgram }) {
+    if (containerd.file === undefined && containerdProgram === undefined) {
+      return skipped('nothing of containerd is seen from here; from kubectl debug node/… it is, with --root /host');
+    }
     const { file, trouble, configPath: path, oldKeys, plugin, pullsLocally, distribution } = containerd;
     const where = file ?? distribution.config;
     const directory = certsDirectoryOf(containerd);

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CHECKS } from '../../../circctl/doctor/checks.ts';
@@ -24,6 +24,43 @@ describe('on a node where all is well', () => {
     expect(code).toBe(1);
     expect(out).toContain('FOUND    broken-hosts-toml    /etc/containerd/certs.d/quay.io/hosts.toml is broken');
     expect(out).toContain('\n           mend it, or remove the file\n');
+  });
+});
+
+describe('in the agent’s own pod, where nothing of containerd is but the directory of hosts.toml files', () => {
+  test.each([CERTS, '/var/lib/rancher/k3s/agent/etc/containerd/certs.d'])(
+    'the doctor finds nothing, and says what it cannot see, with %s',
+    async (directory) => {
+      await using node = await healthyNode({ certs: directory });
+      await rm(join(node.root, CONFIG));
+      await rm(join(node.root, '/usr/bin/containerd'));
+      const diagnosis = await node.diagnose();
+      expect(foundIn(diagnosis)).toEqual([]);
+      const unseen = Object.entries(diagnosis).filter(([, { kind }]) => kind === 'skipped');
+      expect(unseen.map(([name]) => name)).toEqual(['containerd-too-old', 'config-path']);
+      expect(diagnosis['certs-directory']).toMatchObject({ told: expect.stringContaining(directory) as string });
+      await node.put(`${directory}/quay.io/hosts.toml`, '[host');
+      expect(foundIn(await node.diagnose())).toEqual(['broken-hosts-toml']);
+    },
+  );
+
+  test('directories that this user may not look into are told, and not taken for none', async () => {
+    await using node = await healthyNode();
+    await mkdir(join(node.root, '/var/lib'), { recursive: true });
+    await symlink('rancher', join(node.root, '/var/lib/rancher')); // root may look everywhere, but not down there
+    const { code, err } = await circctl(['doctor', '--root', node.root], { env: node.env });
+    expect(code).toBe(2);
+    expect(err).toContain('/var/lib/rancher/k3s/agent/etc/containerd/config.toml cannot be looked at (ELOOP)');
+  });
+
+  test('--only looks for nothing else', async () => {
+    await using node = await healthyNode();
+    await rm(join(node.root, CONFIG));
+    const diagnosis = await node.diagnose({}, ['--only', 'containerd-too-old', '--only', 'config-path']);
+    expect(Object.entries(diagnosis).map(([name, { kind }]) => [name, kind])).toEqual([
+      ['containerd-too-old', 'ok'],
+      ['config-path', 'found'],
+    ]);
   });
 });
 
