@@ -1,9 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import { outcomeOf } from '../service/exchange.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
@@ -36,8 +37,10 @@ export interface TierEvents {
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
-/** What the gauges show. */
+/** What the gauges show, and for whom it is counted from the start. */
 export interface TierGauges {
+  /** Labels of the origins that are known beforehand. */
+  readonly origins: readonly string[];
   readonly fetchesInFlight: () => number;
   readonly fetchWaiters: () => number;
   readonly storeBytes: () => number;
@@ -140,6 +143,10 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     gauges.storeBytes,
     metrics,
   );
+  fromZero(originBytes, 'origin', gauges.origins);
+  fromZero(fetches, 'result', ['ok', 'not-kept', 'unavailable', 'corrupt']);
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(callersRefused, 'result', ['unauthorized', 'unavailable']);
   const seldom = new Seldom();
   const warned = new Set<string>();
 
