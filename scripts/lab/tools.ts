@@ -40,6 +40,7 @@ const tools = {
   'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
   prometheus: { package: `${PROMETHEUS}/prometheus`, version: 'v0.316.0', tags: PROMETHEUS_TAGS },
   promtool: { package: `${PROMETHEUS}/promtool`, version: 'v0.316.0', tags: PROMETHEUS_TAGS },
+  spegel: { package: 'github.com/spegel-org/spegel', version: 'v0.7.3' },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },
 } satisfies Record<string, GoTool>;
 
