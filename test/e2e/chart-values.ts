@@ -40,6 +40,24 @@ export const VALUE_SETS: Readonly<Record<string, Values>> = {
     flowSchema: { enabled: false },
     networkPolicy: { enabled: false },
   },
+  'numbers and truths where Kubernetes wants words, and sizes without a unit': {
+    agent: {
+      nodeSelector: { cache: true, rack: 7 },
+      podAnnotations: { price: 2_500_000, half: 0.5 },
+      env: { CIRC_INSECURE: false, CIRC_AGENT_CACHE_SIZE: 21_474_836_480 },
+      cache: { size: '21474836480' },
+      seLinuxOptions: { type: 'spc_t' },
+    },
+    tier: {
+      store: { size: '193273528320' },
+      nodeSelector: { disks: 2 },
+      podAnnotations: { price: 1 },
+      serviceAccountAnnotations: { team: 12 },
+      ipv6: true,
+    },
+    ingress: { enabled: true, host: 'push.example', annotations: { limit: 0, https: true } },
+    monitoring: { dashboard: true, dashboardLabels: { grafana_dashboard: 1 } },
+  },
   'its removal': { agent: { uninstall: true } },
 };
 
@@ -49,6 +67,9 @@ export const WRONG_VALUES: Readonly<Record<string, readonly [Values, RegExp]>> =
   'a misspelt name': [{ agnet: {} }, /additional properties 'agnet' not allowed/],
   'an unknown distribution': [{ distribution: 'minikube' }, /distribution.*must be one of/s],
   'a size without meaning': [{ tier: { store: { size: 'large' } } }, /size.*does not match/s],
+  'a size that the programs do not know': [{ tier: { store: { size: '1PiB' } } }, /size.*does not match/s],
+  'a node that is left all of its disk': [{ agent: { cache: { minFree: '100%' } } }, /minFree.*does not match/s],
+  'agents that are never replaced': [{ agent: { maxUnavailable: '0%' } }, /maxUnavailable.*does not match/s],
   'a list of directories, as containerd has it': [
     { agent: { certsDirectory: '/etc/containerd/certs.d:/etc/docker/certs.d' } },
     /certsDirectory.*does not match/s,

@@ -18,6 +18,7 @@ import {
 import { run } from '../../scripts/lab/run.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
+import { type Env, Problems, type Variable, readEnv } from '../../service/env.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
 import { VALUE_SETS, WRONG_VALUES } from './chart-values.ts';
 
@@ -88,13 +89,19 @@ test.each(Object.entries(WRONG_VALUES))('Helm 3 refuses %s too', async (_, [valu
 });
 
 test.each(Object.entries(VALUE_SETS))(
-  'the chart takes %s, and every variable it sets is one of the programs',
+  'the chart takes %s, and the programs every variable that it sets, on nodes of IPv4 and of IPv6',
   async (_, values) => {
     const objects = await chartObjects(values);
     const known = { DaemonSet: AGENT_VARIABLES, Deployment: TIER_VARIABLES };
     for (const kind of ['DaemonSet', 'Deployment'] as const) {
-      const set = Object.keys(variables(workload(objects, kind))).filter((name) => name !== 'HOST_IP');
-      expect(Object.keys(known[kind])).toEqual(expect.arrayContaining(set));
+      const { HOST_IP: _itself, ...set } = variables(workload(objects, kind));
+      expect(Object.keys(known[kind])).toEqual(expect.arrayContaining(Object.keys(set)));
+      for (const address of ['10.0.0.1', 'fd00::1']) {
+        const env = Object.entries(set).map(([name, value]) => [name, value.replaceAll('$(HOST_IP)', address)]);
+        const problems = new Problems();
+        readEnv<Record<string, Variable<unknown>>>(known[kind], Object.fromEntries(env) as Env, problems);
+        expect(() => problems.throwIfAny()).not.toThrow();
+      }
     }
   },
 );
