@@ -1,9 +1,12 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../../oci/digest.ts';
 import { generatedBlob } from '../../support/blobs.ts';
-import { pull } from '../../support/house-client.ts';
+import { pull, urlOf } from '../../support/house-client.ts';
 import { startReplicas } from '../../support/house-replicas.ts';
 import { startHouse } from '../../support/house.ts';
+import { ask } from '../../support/origin-client.ts';
 import { s3Server } from '../../support/s3-server.ts';
 import { type Origin, startOrigin } from '../../support/origin.ts';
 import { startHarbor } from '../../support/registries/harbor.ts';
@@ -45,6 +48,35 @@ describe("Harbor's proxy cache that has nothing yet", () => {
     await pull({ mirror: house.mirror, ...PLACE });
     const other = { ...PLACE, repository: 'hub/org/other' };
     await expect(pull({ mirror: house.mirror, ...other })).resolves.toMatchObject({ blobs: { length: 2 } });
+  });
+
+  test('has by GET what its HEAD says it has not: also where the operator fetches', async () => {
+    await using harbor = await startHarbor({ users: { ops: { password: 'p', repositories: [REPOSITORY] } } });
+    makeCold(harbor);
+    await harbor.addImage(REPOSITORY, 'v1', { layers: [generatedBlob(MIB, 1)] });
+    await using directory = await tmpDir();
+    const credentialsFile = join(directory.path, 'credentials.json');
+    await writeFile(credentialsFile, JSON.stringify({ username: 'ops', password: 'p' }));
+    const entry = { ...harbor.entry, credentialsFile };
+    await using house = await startHouse({ registries: { 'harbor.test': { url: harbor.url, entry } } });
+    await expect(pull({ mirror: house.mirror, ...PLACE })).resolves.toMatchObject({ blobs: { length: 2 } });
+  });
+
+  test('tells the size by GET of what a manifest names, and is asked once for what none names', async () => {
+    await using harbor = await startHarbor();
+    makeCold(harbor);
+    const { layers } = await harbor.addImage(REPOSITORY, 'v1', { layers: [generatedBlob(MIB, 1)] });
+    await using house = await startHouse({ registries: { 'harbor.test': harbor } });
+    const place = { mirror: house.mirror, ...PLACE };
+    const head = async (digest = ''): Promise<[number, string | undefined]> => {
+      const { status, headers } = await ask(urlOf(place, 'blobs', digest), { method: 'HEAD' });
+      return [status, headers['content-length']];
+    };
+    expect((await ask(urlOf(place, 'manifests', 'v1'))).status).toBe(200);
+    expect(await head(layers[0]?.digest)).toEqual([200, String(MIB)]);
+    const before = harbor.origin.requests.length;
+    expect((await head(digestOf(Buffer.from('unnamed'))))[0]).toBe(404);
+    expect(harbor.origin.requests.length - before).toBe(1);
   });
 
   test('streams to each replica of the shared tier', async () => {
