@@ -9,7 +9,7 @@ import { formatAddress } from '../service/units.ts';
 import type { CredentialEvents } from './client-credentials.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
-import { DISTRUSTS, distrustIn } from './tier-trust.ts';
+import { DISTRUST_KINDS, distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
@@ -41,10 +41,6 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['reason'],
     registers,
   });
-  fromZero(
-    evictions,
-    EVICTION_REASONS.map((reason) => ({ reason })),
-  );
   const fillsFailed = new Counter({
     name: 'circ_fills_failed_total',
     help: 'Blobs that could not be kept on the node; they were served all the same',
@@ -66,10 +62,6 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['kind'],
     registers,
   });
-  fromZero(
-    distrusts,
-    DISTRUSTS.map((kind) => ({ kind })),
-  );
   const credentials = new Counter({
     name: 'circ_client_credentials_total',
     help: 'Requests of containerd that were answered with a challenge (asked), or that came with credentials and were served (accepted)',
@@ -106,6 +98,8 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['what'],
     registers,
   });
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(distrusts, 'kind', DISTRUST_KINDS);
   const seldom = new Seldom();
   const tierFailed = (error: unknown): void => {
     const distrust = distrustIn(error);

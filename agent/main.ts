@@ -1,10 +1,8 @@
 import { ConfigError } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
 import { startWatchdog } from '../service/watchdog.ts';
-import { startAgent } from './agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from './config.ts';
 import { mirrorUrl } from './hosts/mirror.ts';
-import { uninstallHosts } from './hosts/uninstall.ts';
 
 process.exitCode = await runProgram(
   {
@@ -20,11 +18,14 @@ process.exitCode = await runProgram(
           const expected =
             'CIRC_CONTAINERD_CERTS_DIR: expected the directory whose hosts.toml files are to be restored';
           if (certsDirectory === undefined) throw new ConfigError([expected]);
+          const { uninstallHosts } = await import('./hosts/uninstall.ts');
           await uninstallHosts(certsDirectory, mirrorUrl(listen), log);
         },
       },
     },
     start: async (config, log) => {
+      // Whoever asks for --help, or has a mistake in the settings, need not wait for all of it.
+      const { startAgent } = await import('./agent.ts');
       await using starting = new AsyncDisposableStack();
       starting.use(startWatchdog({ failed: (error) => log.error({ err: error }, 'the event loop is not watched') }));
       const agent = starting.use(await startAgent(config, log));

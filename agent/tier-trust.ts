@@ -3,11 +3,11 @@ import { OciError } from '../oci/error.ts';
 import { isServiceError } from '../proto/status.ts';
 
 /** Who refused: this agent the tier's certificate, or the tier this agent; or our own token cannot be read. */
-export const DISTRUSTS = ['certificate', 'identity', 'token'] as const;
+export const DISTRUST_KINDS = ['certificate', 'identity', 'token'] as const;
 
 /** Why agent and shared tier do not trust each other. */
 export interface Distrust {
-  readonly kind: (typeof DISTRUSTS)[number];
+  readonly kind: (typeof DISTRUST_KINDS)[number];
   /** For people. */
   readonly reason: string;
   readonly whatToDo: string;

@@ -1,12 +1,10 @@
 // circ without a cluster: agent and shared tier in one process, on loopback. For a first look, and for development.
-import { startAgent } from '../agent/agent.ts';
 import { AGENT_VARIABLES, readAgentConfig } from '../agent/config.ts';
 import { Problems, withDefaults } from '../service/env.ts';
 import { runProgram } from '../service/program.ts';
 import type { TlsFiles } from '../service/tls-files.ts';
 import { type Address, formatAddress } from '../service/units.ts';
 import { TIER_VARIABLES, readTierConfig } from '../shared-tier/config.ts';
-import { startSharedTier } from '../shared-tier/shared-tier.ts';
 import { EMBEDDED } from './embedded.ts';
 
 process.exitCode = await runProgram(
@@ -25,6 +23,11 @@ process.exitCode = await runProgram(
     },
     graceMs: 900,
     start: async (config, log) => {
+      // Whoever asks for --help, or has a mistake in the settings, need not wait for all of it.
+      const [{ startAgent }, { startSharedTier }] = await Promise.all([
+        import('../agent/agent.ts'),
+        import('../shared-tier/shared-tier.ts'),
+      ]);
       await using starting = new AsyncDisposableStack();
       const tier = starting.use(await startSharedTier(config.tier, log.child({ part: 'shared-tier' })));
       // With TLS the certificate must have the name that the agent looks for; the port may have been chosen just now.

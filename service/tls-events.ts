@@ -39,11 +39,8 @@ export function tlsEvents(log: Logger, metrics: MetricsRegistry): (name: string,
   });
 
   return (certificate, variables) => {
+    fromZero(reloads, 'result', ['ok', 'kept'], { certificate });
     const told = new LRUCache<string, true>({ max: 100, ttl: TELL_AGAIN_MS });
-    fromZero(reloads, [
-      { certificate, result: 'ok' },
-      { certificate, result: 'kept' },
-    ]);
     let isFirst = true;
     return {
       loaded: ({ endsAtMs }) => {

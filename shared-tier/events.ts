@@ -38,8 +38,10 @@ export interface TierEvents {
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
-/** What the gauges show. */
+/** What the gauges show, and for whom it is counted from the start. */
 export interface TierGauges {
+  /** Labels of the origins that are known beforehand. */
+  readonly origins: readonly string[];
   readonly fetchesInFlight: () => number;
   readonly fetchWaiters: () => number;
   readonly storeBytes: () => number;
@@ -97,10 +99,6 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['reason'],
     registers,
   });
-  fromZero(
-    evictions,
-    EVICTION_REASONS.map((reason) => ({ reason })),
-  );
   const readBytes = new Counter({
     name: 'circ_read_bytes_total',
     help: 'Bytes sent to agents',
@@ -131,7 +129,6 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     labelNames: ['result'],
     registers,
   });
-  fromZero(callersRefused, [{ result: 'unauthorized' }, { result: 'unavailable' }]);
   const notKept = new Counter({
     name: 'circ_store_errors_total',
     help: 'What the store did not take or give; it was served all the same if possible',
@@ -147,6 +144,10 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     gauges.storeBytes,
     metrics,
   );
+  fromZero(originBytes, 'origin', gauges.origins);
+  fromZero(fetches, 'result', ['ok', 'not-kept', 'unavailable', 'corrupt']);
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(callersRefused, 'result', ['unauthorized', 'unavailable']);
   const seldom = new Seldom();
   const warned = new Set<string>();
 

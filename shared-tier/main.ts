@@ -1,6 +1,5 @@
 import { runProgram } from '../service/program.ts';
 import { TIER_VARIABLES, readTierConfig } from './config.ts';
-import { startSharedTier } from './shared-tier.ts';
 
 process.exitCode = await runProgram(
   {
@@ -10,6 +9,8 @@ process.exitCode = await runProgram(
     configure: readTierConfig,
     graceMs: 10_000,
     start: async (config, log) => {
+      // Whoever asks for --help, or has a mistake in the settings, need not wait for all of it.
+      const { startSharedTier } = await import('./shared-tier.ts');
       const tier = await startSharedTier(config, log);
       log.info({ grpc: tier.grpc, http: tier.http, status: tier.status }, 'listening');
       return tier;

@@ -40,8 +40,8 @@ export async function replaceFile(path: string, bytes: Buffer, options: ReplaceO
   }
 }
 
-/** Removes what agents that were killed in the middle of a write have left in a directory. */
-export async function removeLeftovers(directory: string, olderThanMs = 0): Promise<void> {
+/** Removes what agents that were killed in the middle of a write have left in a directory; by default all of it, whatever its time. */
+export async function removeLeftovers(directory: string, olderThanMs = -Infinity): Promise<void> {
   for (const name of await readdir(directory).catch(missing<string[]>([]))) {
     if (!name.startsWith(TEMPORARY)) continue;
     const path = join(directory, name);

@@ -6,7 +6,7 @@ import type { ManifestHead } from '../origin/registry-client.ts';
 import type { Place } from '../records.ts';
 import type { Rights } from '../right.ts';
 import type { Grant, Grants, Holder } from './grants.ts';
-import type { Proofs } from './proofs.ts';
+import type { Asking, Proofs } from './proofs.ts';
 import type { PublicPlaces } from './public-places.ts';
 
 export interface VisitOptions {
@@ -71,8 +71,8 @@ export class Visit {
   }
 
   /** Asks the origin for a blob. @param isReplaceable see `Subject` @throws OciError see `Proofs` */
-  async proveBlob(digest: Digest, isReplaceable: boolean, as: 'question' | 'fetch'): Promise<{ sizeBytes: number }> {
-    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest, as);
+  async proveBlob(digest: Digest, isReplaceable: boolean, question: Asking): Promise<{ sizeBytes: number }> {
+    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest, question);
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */

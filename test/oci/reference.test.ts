@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../oci/digest.ts';
 import { OciError } from '../../oci/error.ts';
 import { DOCKER_HUB, formatReference, parseReference, parseRegistry, parseRepository } from '../../oci/reference.ts';
+import { anyText } from '../support/any-text.ts';
 
 const DIGEST = digestOf(Buffer.from('x'));
 const LABEL_63 = 'a'.repeat(63);
@@ -241,7 +242,7 @@ function hostile(): fc.Arbitrary<string> {
     'docker.io',
   );
   return fc.oneof(
-    fc.string({ unit: 'binary' }),
+    anyText(),
     fc.array(part, { maxLength: 8 }).map((parts) => parts.join('')),
     fc.stringMatching(/^[a-z0-9]{1,4}([._-]{1,2}[a-z0-9]{1,3}){0,3}(:\d{1,5})?$/),
   );

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { OciError } from '../../oci/error.ts';
 import { formatReference, parseRegistry } from '../../oci/reference.ts';
 import { type OciRequest, parseRequest } from '../../oci/request.ts';
+import { anyText } from '../support/any-text.ts';
 import { isDigestText, isRegistryInside, isRegistryText, isRepository, isTag } from './grammar.ts';
 
 const NAMES = { default: parseRegistry('default.test'), isListed: (name: string) => name === 'lab' };
@@ -29,7 +30,7 @@ const shaped = fc
     fc.oneof({ arbitrary: fc.constantFrom('', '?ns=quay.io', '?x=1'), weight: 6 }, { arbitrary: parts, weight: 1 }),
   )
   .map(([repository, kind, reference, query]) => `/v2/${repository}/${kind}/${reference}${query}`);
-const url = fc.oneof(parts, shaped, shaped, fc.webUrl({ withQueryParameters: true }), fc.string({ unit: 'binary' }));
+const url = fc.oneof(parts, shaped, shaped, fc.webUrl({ withQueryParameters: true }), anyText());
 
 function parse(raw: { method: string; url: string }, headers = {}): OciRequest | OciError {
   try {

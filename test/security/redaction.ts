@@ -16,8 +16,17 @@ export interface Leak {
   readonly where: string;
 }
 
-/** The forms in which a secret may be written down: as it is, encoded, or as part of what is encoded. */
-function formsOf({ text }: Mark): [string, string][] {
+/** A mark is searched for in thousands of lines and files. */
+const known = new WeakMap<Mark, readonly [string, string][]>();
+
+/** The forms in which a secret may be written down that are long enough to tell: as it is, encoded, or as part of what is encoded. */
+function formsOf(mark: Mark): readonly [string, string][] {
+  const forms = known.get(mark) ?? allFormsOf(mark).filter(([, form]) => form.length >= 8);
+  known.set(mark, forms);
+  return forms;
+}
+
+function allFormsOf({ text }: Mark): [string, string][] {
   const bytes = Buffer.from(text);
   // Base64 of a text within others depends on where it begins there; the first and last characters belong to its neighbours.
   const shifted = [0, 1, 2].map((shift): [string, string] => [
@@ -39,7 +48,7 @@ function formsOf({ text }: Mark): [string, string][] {
 export function leaksIn(where: string, bytes: Buffer, marks: readonly Mark[]): Leak[] {
   return marks.flatMap((mark) =>
     formsOf(mark)
-      .filter(([, form]) => form.length >= 8 && bytes.includes(form))
+      .filter(([, form]) => bytes.includes(form))
       .map(([form]) => ({ mark: mark.name, form, where })),
   );
 }

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
 import { type Surroundings, install, uninstall } from '../../../agent/hosts/edit.ts';
+import { anyText } from '../../support/any-text.ts';
 
 const MIRROR = { url: 'http://127.0.0.1:5050' };
 const OTHER = { url: 'https://127.0.0.1:6060', caFile: '/etc/circ/ca.pem' };
@@ -79,7 +80,7 @@ const surroundings: fc.Arbitrary<Surroundings> = fc.record({
 const anything = fc.oneof(
   { weight: 6, arbitrary: hostsToml },
   { weight: 2, arbitrary: fc.tuple(hostsToml, fc.nat({ max: 400 })).map(([text, length]) => text.slice(0, length)) },
-  { weight: 1, arbitrary: fc.string({ unit: 'binary' }) },
+  { weight: 1, arbitrary: anyText() },
   { weight: 1, arbitrary: fc.constantFrom(undefined, '', '\n', '\r\n', ' ') },
 );
 const RUNS = { numRuns: 1_000 };

@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, readFile, readdir, rmdir, symlink, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, readdir, rmdir, symlink, unlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { uninstallHosts } from '../../../agent/hosts/uninstall.ts';
@@ -78,9 +78,10 @@ describe('uninstallHosts', () => {
     expect(await readFile(path)).toEqual(Buffer.from([...Buffer.from('# a\n'), 0xff]));
   });
 
-  test('removes what a killed agent has left half written', async () => {
+  test.each([-3_600, 0, 3_600])('removes what an agent killed %i s from now has left half written', async (seconds) => {
     await using certs = await certsDir();
-    await certs.write('docker.io/.hosts.toml.circ-0', 'half');
+    const at = new Date(Date.now() + 1_000 * seconds);
+    await utimes(await certs.write('docker.io/.hosts.toml.circ-0', 'half'), at, at);
     await uninstallHosts(certs.path, MIRROR.url, certs.logger);
     expect(await readdir(join(certs.path, 'docker.io'))).toEqual([]);
   });

@@ -89,14 +89,38 @@ describe('the doctor finds', () => {
     expect(findingsOf(diagnosis, 'config-path')[0]?.problem).toContain('is a list');
   });
 
-  test('a config_path beside mirrors of the old way', async () => {
+  test.each([
+    ['mirrors', 'cri.v1.images', ".mirrors.'docker.io']\nendpoint = ['https://x']"],
+    ['configs.…tls', 'grpc.v1.cri', ".configs.'quay.io'.tls]\nca_file = '/ca.pem'"],
+  ])('a config_path beside %s of the old way', async (what, plugin, old) => {
     await using node = await healthyNode();
-    const mirrors = `[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'docker.io']\nendpoint = ['https://x']`;
-    await node.put(CONFIG, configWith(`config_path = "${CERTS}"\n${mirrors}`));
+    const registry = `[plugins.'io.containerd.${plugin}'.registry`;
+    const version = plugin === 'grpc.v1.cri' ? 2 : 3;
+    await node.put(CONFIG, `version = ${version}\n${registry}]\nconfig_path = "${CERTS}"\n${registry}${old}\n`);
     expect(findingsOf(await node.diagnose(), 'config-path')[0]?.problem).toContain(
-      'registry.mirrors cannot stand beside',
+      `registry.${what} cannot stand beside`,
     );
   });
+
+  test('nothing wrong with logins beside a config_path, as k3s writes them there for its registries.yaml', async () => {
+    await using node = await healthyNode();
+    const login = `[plugins.'io.containerd.cri.v1.images'.registry.configs.'quay.io'.auth]\nusername = 'me'`;
+    await node.put(CONFIG, configWith(`config_path = "${CERTS}"\n${login}`));
+    expect(foundIn(await node.diagnose())).toEqual([]);
+  });
+
+  test.each([
+    ['version = 3', 'io.containerd.cri.v1.images', 'io.containerd.cri.v1.images'],
+    ['version = 2', 'io.containerd.grpc.v1.cri', 'io.containerd.grpc.v1.cri"."containerd'],
+  ])(
+    'nothing wrong with a list where unpacked layers are discarded, as on EKS, by %s',
+    async (version, plugin, images) => {
+      await using node = await healthyNode();
+      const list = `[plugins."${plugin}".registry]\nconfig_path = "${CERTS}:/etc/docker/certs.d"\n`;
+      await node.put(CONFIG, `${version}\n[plugins."${images}"]\ndiscard_unpacked_layers = true\n${list}`);
+      expect(foundIn(await node.diagnose())).toEqual([]);
+    },
+  );
 
   test('a containerd configuration that cannot be parsed', async () => {
     await using node = await healthyNode();
