@@ -5,10 +5,13 @@ WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci
 COPY . .
-RUN npm run image -- --root /image
+RUN npm run image -- --layers /image
 
 FROM scratch
-COPY --from=build /image /
+# In the order of how seldom they change: nodes pull only what is new.
+COPY --from=build /image/runtime /
+COPY --from=build /image/modules /
+COPY --from=build /image/programs /
 LABEL org.opencontainers.image.title=circ org.opencontainers.image.version=0.1.0 org.opencontainers.image.licenses=Apache-2.0
 ENV PATH=/usr/local/bin NODE_ENV=production
 WORKDIR /app

@@ -1,14 +1,15 @@
 import { Counter, Gauge, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import { formatAddress } from '../service/units.ts';
 import type { CredentialEvents } from './client-credentials.ts';
 import { REPLICA_STATES, type ReplicaState } from './replica.ts';
 import type { ReplicaEvents } from './replicas.ts';
-import { distrustIn } from './tier-trust.ts';
+import { DISTRUST_KINDS, distrustIn } from './tier-trust.ts';
 
 /** One function per thing that happens in the agent: its metrics and its log line together. */
 export interface AgentEvents {
@@ -97,6 +98,8 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     labelNames: ['what'],
     registers,
   });
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(distrusts, 'kind', DISTRUST_KINDS);
   const seldom = new Seldom();
   const tierFailed = (error: unknown): void => {
     const distrust = distrustIn(error);
@@ -141,11 +144,15 @@ export function agentEvents(log: Logger, metrics: MetricsRegistry, gauges: Agent
     },
     replicas: {
       changed: (address, state, reason) => {
-        tierFailed(reason);
         const level = state === 'failed' ? 'warn' : 'info';
         log[level]({ replica: formatAddress(address), state, reason: reason?.message }, 'replica of the shared tier');
       },
-      lookupFailed: (reason) => log.warn({ err: reason }, 'the name of the shared tier is not resolved'),
+      lost: tierFailed,
+      lookupFailed: (reason) => {
+        seldom.happened(`lookup: ${reason instanceof Error ? reason.message : ''}`, (times) => {
+          log.warn({ times, err: reason }, 'the name of the shared tier is not resolved');
+        });
+      },
       failedOver: (what) => failovers.inc({ what }),
     },
     tierFailed,

@@ -18,7 +18,7 @@ export interface ReplicaOptions {
   readonly retryMs: number;
   readonly changed: (address: Address, state: ReplicaState, reason: Error | undefined) => void;
   /** The connection is lost, or could not be made: it may have another address by now. */
-  readonly lost: () => void;
+  readonly lost: (reason: Error) => void;
   /** It owes a sign of life: time to see which others could stand in. */
   readonly suspected: () => void;
   /** Is more silence to be borne of it? */
@@ -131,7 +131,7 @@ export class Replica implements ReadPeer, Disposable {
     while (!signal.aborted) {
       this.#nextAttemptMs = this.#retryAtMs();
       const reason = await this.#connected();
-      this.#options.lost();
+      this.#options.lost(reason);
       const waitMs = this.#nextAttemptMs - performance.now();
       // A connection that has stood for a while and is lost may be had again at once.
       this.#become(waitMs > 0 ? 'failed' : 'connecting', reason);

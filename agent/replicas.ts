@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { OciError } from '../oci/error.ts';
 import { isUnanswered } from '../proto/status.ts';
+import { every } from '../service/every.ts';
 import { type Address, hostOf } from '../service/units.ts';
 import { Addresses, type Lookup, systemLookup } from './addresses.ts';
 import { rankFor } from './rendezvous.ts';
@@ -11,6 +12,8 @@ import { TierClient, type TierQuestions } from './tier-client.ts';
 /** What happens to the replicas, for metrics and log. */
 export interface ReplicaEvents {
   readonly changed: (address: Address, state: ReplicaState, reason: Error | undefined) => void;
+  /** A connection was lost or could not be made: as often as that happens, while `changed` tells it once. */
+  readonly lost: (reason: Error) => void;
   readonly lookupFailed: (reason: unknown) => void;
   /** A question was asked again elsewhere, or a read ended to be resumed elsewhere. */
   readonly failedOver: (what: 'question' | 'read') => void;
@@ -40,6 +43,8 @@ const FIRST_LOOKUP_MS = 1_000;
 export class Replicas implements TierQuestions, Disposable {
   readonly #options: ReplicasOptions;
   readonly #addresses: Addresses;
+  /** While none is known there is no replica that would have the name looked up, and a node may ask for nothing for hours. */
+  readonly #lookingForAny: Disposable;
   readonly #retryMs: number;
   readonly #replicas = new Map<string, Replica>();
   /** Whose connection a signed read stands and falls with. */
@@ -57,6 +62,10 @@ export class Replicas implements TierQuestions, Disposable {
       failed: events.lookupFailed,
     });
     void this.#addresses.refresh(0);
+    const look = async (): Promise<void> => {
+      if (this.#replicas.size === 0) await this.#addresses.refresh(0);
+    };
+    this.#lookingForAny = every(retryMs, look, events.lookupFailed);
   }
 
   readonly resolveManifest: TierClient['resolveManifest'] = async (place, ...question) => {
@@ -91,6 +100,7 @@ export class Replicas implements TierQuestions, Disposable {
 
   [Symbol.dispose](): void {
     this.#isEnded = true;
+    this.#lookingForAny[Symbol.dispose]();
     for (const replica of this.#replicas.values()) replica[Symbol.dispose]();
     this.#replicas.clear();
   }
@@ -167,7 +177,8 @@ export class Replicas implements TierQuestions, Disposable {
         connect,
         retryMs: this.#retryMs,
         changed: events.changed,
-        lost: () => {
+        lost: (reason) => {
+          events.lost(reason);
           if (!this.#isEnded) void this.#addresses.refresh(HASTY_LOOKUP_MS);
         },
         suspected: () => {

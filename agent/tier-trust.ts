@@ -2,10 +2,12 @@ import { status } from '@grpc/grpc-js';
 import { OciError } from '../oci/error.ts';
 import { isServiceError } from '../proto/status.ts';
 
+/** Who refused: this agent the tier's certificate, or the tier this agent; or our own token cannot be read. */
+export const DISTRUST_KINDS = ['certificate', 'identity', 'token'] as const;
+
 /** Why agent and shared tier do not trust each other. */
 export interface Distrust {
-  /** Who refused: this agent the tier's certificate, or the tier this agent; or our own token cannot be read. */
-  readonly kind: 'certificate' | 'identity' | 'token';
+  readonly kind: (typeof DISTRUST_KINDS)[number];
   /** For people. */
   readonly reason: string;
   readonly whatToDo: string;

@@ -54,7 +54,7 @@ export async function runCircctl(args: readonly string[], env: Env, terminal: Te
     }
     const [least, most] = command.args;
     if (call.args.length < least || call.args.length > most) {
-      throw new UsageError(`expected: circctl ${name} ${command.synopsis}`);
+      throw new UsageError(`expected: circctl ${name} ${command.synopsis}`.trimEnd());
     }
     return await command.run(call);
   } catch (error) {

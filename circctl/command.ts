@@ -49,3 +49,9 @@ export interface Command {
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** @throws UsageError unless it is one of these */
+export function oneOf(words: readonly string[], word: string, option: string): string {
+  if (!words.includes(word)) throw new UsageError(`--${option} is one of ${words.join(', ')}`);
+  return word;
+}

@@ -21,7 +21,8 @@ import type { Spool, Spools } from './spool.ts';
 import type { Content, ContentStore, Ingest } from './store.ts';
 import { type OpenedFile, StoredFile } from './stored-file.ts';
 
-export type EvictionReason = 'size' | 'free-space' | 'damaged' | 'deleted';
+export const EVICTION_REASONS = ['size', 'free-space', 'damaged', 'deleted'] as const;
+export type EvictionReason = (typeof EVICTION_REASONS)[number];
 
 export interface DiskStoreOptions {
   readonly directory: string;

@@ -9,6 +9,7 @@ import { ensureDebianTools } from './lab/debian-tools.ts';
 import { installPackages } from './lab/debian.ts';
 import { ensureImages } from './lab/images.ts';
 import { buildKubeTools } from './lab/kube-tools.ts';
+import { ensureNpmCache } from './lab/npm-cache.ts';
 import { cacheDir, logsDir, repositoryRoot } from './lab/paths.ts';
 import { run } from './lab/run.ts';
 import { ensureSystemd } from './lab/systemd.ts';
@@ -47,6 +48,7 @@ async function main(): Promise<number> {
   await buildTools(say);
   await buildKubeTools(say);
   await ensureImages(say);
+  await ensureNpmCache(say);
   const vitest = join(repositoryRoot, 'node_modules/vitest/vitest.mjs');
   const args = ['run', '--config', 'vitest.e2e.config.ts', ...process.argv.slice(2)];
   const child = spawn(process.execPath, [vitest, ...args], { cwd: repositoryRoot, stdio: 'inherit' });

@@ -104,6 +104,15 @@ export function readEnv<Variables extends Record<string, Variable<unknown>>>(
   return Object.fromEntries(values) as Values<Variables>;
 }
 
+/** What Kubernetes tells pods of a Service, here of `circ-shared-tier`: https://kubernetes.io/docs/concepts/services-networking/service/ */
+const OF_SERVICE = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
+
+/** Names that are meant for circ, and are no variable of this program: misspelt ones. */
+export function unknownNames(variables: Record<string, Variable<unknown>>, env: Env): string[] {
+  const ours = Object.keys(env).filter((name) => name.startsWith('CIRC_') && !OF_SERVICE.test(name));
+  return ours.filter((name) => !Object.hasOwn(variables, name));
+}
+
 /** The same variables as `--help` is to tell of them where some have other defaults. */
 export function withDefaults(variables: Record<string, Variable<unknown>>, defaults: Env): typeof variables {
   const entries = Object.entries(variables).map(

@@ -4,10 +4,12 @@ import type { ByteRange } from '../oci/range.ts';
 import type { BlobRequest, ListRequest, ManifestRequest } from '../oci/request.ts';
 
 /** Where the bytes of an answer came from. */
-export type Origin = 'node-hit' | 'tier-hit' | 'origin';
+export const ORIGINS = ['node-hit', 'tier-hit', 'origin'] as const;
+export type Origin = (typeof ORIGINS)[number];
 
 /** What became of a request: the closed list of the metrics' `outcome` label. */
-export type Outcome = Origin | 'denied' | 'unavailable' | 'error';
+export const OUTCOMES = [...ORIGINS, 'denied', 'unavailable', 'error'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 export interface ManifestAnswer {
   readonly descriptor: Descriptor;

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { ConfigError, type Env, type Variable, describeEnv } from './env.ts';
+import { ConfigError, type Env, type Variable, describeEnv, unknownNames } from './env.ts';
 import { type Logger, createLogger, flushLogger } from './log.ts';
 import { readVersion } from './version.ts';
 
@@ -58,6 +58,9 @@ export async function runProgram<Config extends { logLevel: string }>(
   }
 
   const log = createLogger(program.name, config.logLevel);
+  const unknown = unknownNames(program.variables, env);
+  if (unknown.length > 0)
+    log.warn({ variables: unknown }, 'these are no settings of this program: --help has them all');
   const stopped = untilSignal();
   try {
     if (task) {

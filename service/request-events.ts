@@ -1,8 +1,10 @@
 import { Counter, Histogram, type Registry as MetricsRegistry } from 'prom-client';
 import { type OciRequest } from '../oci/request.ts';
 import { formatReference } from '../oci/reference.ts';
+import { fromZero } from './from-zero.ts';
 import type { Logger } from './log.ts';
 import type { OtherRequest, RequestReport } from './exchange.ts';
+import { ORIGINS, OUTCOMES } from './oci-source.ts';
 
 /** Where log line and metrics of a request are made. */
 export function requestEvents(log: Logger, metrics: MetricsRegistry): (report: RequestReport) => void {
@@ -26,6 +28,8 @@ export function requestEvents(log: Logger, metrics: MetricsRegistry): (report: R
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 25],
     registers,
   });
+  for (const kind of ['manifest', 'blob']) fromZero(requests, 'outcome', OUTCOMES, { kind });
+  fromZero(served, 'outcome', ORIGINS);
 
   return ({ request, method, status, outcome, bytes, durationMs, firstByteMs, error }) => {
     requests.inc({ kind: request?.kind ?? 'invalid', outcome });

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client';
+import { fromZero } from './from-zero.ts';
 import type { Logger } from './log.ts';
 import type { TlsMaterialEvents } from './tls-material.ts';
 
@@ -38,6 +39,7 @@ export function tlsEvents(log: Logger, metrics: MetricsRegistry): (name: string,
   });
 
   return (certificate, variables) => {
+    fromZero(reloads, 'result', ['ok', 'kept'], { certificate });
     const told = new LRUCache<string, true>({ max: 100, ttl: TELL_AGAIN_MS });
     let isFirst = true;
     return {

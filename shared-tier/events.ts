@@ -1,9 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client';
-import type { EvictionReason } from '../content/disk-store.ts';
+import { EVICTION_REASONS, type EvictionReason } from '../content/disk-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { OciError } from '../oci/error.ts';
 import type { Registry } from '../oci/reference.ts';
 import { outcomeOf } from '../service/exchange.ts';
+import { fromZero } from '../service/from-zero.ts';
 import type { Logger } from '../service/log.ts';
 import { Seldom } from '../service/seldom.ts';
 import type { ReportRefusal } from './callers/require-identity.ts';
@@ -11,6 +12,7 @@ import type { FetchEvents } from './fetches.ts';
 import type { OriginClient } from './origin/origin-clients.ts';
 import type { LeaseResult, LeaseVerb } from './leases/kubernetes-lease-api.ts';
 import type { LeasesEvents } from './leases/leases.ts';
+import { PrivateAddressError } from './origin/dispatcher.ts';
 import type { Unlisted } from './origin/origin.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
@@ -36,8 +38,10 @@ export interface TierEvents {
   readonly credentialsFailed: (registry: Registry, error: unknown) => void;
 }
 
-/** What the gauges show. */
+/** What the gauges show, and for whom it is counted from the start. */
 export interface TierGauges {
+  /** Labels of the origins that are known beforehand. */
+  readonly origins: readonly string[];
   readonly fetchesInFlight: () => number;
   readonly fetchWaiters: () => number;
   readonly storeBytes: () => number;
@@ -140,11 +144,22 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
     gauges.storeBytes,
     metrics,
   );
+  fromZero(originBytes, 'origin', gauges.origins);
+  fromZero(fetches, 'result', ['ok', 'not-kept', 'unavailable', 'corrupt']);
+  fromZero(evictions, 'reason', EVICTION_REASONS);
+  fromZero(callersRefused, 'result', ['unauthorized', 'unavailable']);
   const seldom = new Seldom();
   const warned = new Set<string>();
 
   return {
-    origin: ({ origin, kind, status }) => originRequests.inc({ origin: origin.label, kind, status }),
+    origin: ({ origin, kind, status, host, error }) => {
+      originRequests.inc({ origin: origin.label, kind, status });
+      if (status !== 0 || error instanceof PrivateAddressError) return;
+      const reason = reasonOf(error);
+      seldom.happened(`origin ${host}: ${reason}`, (times) => {
+        log.warn({ registry: origin.registry, host, kind, reason, times }, 'a registry does not answer');
+      });
+    },
     proof: (result) => proofs.inc({ result }),
     credentialsFailed: (registry, error) => {
       log.warn({ registry, err: error }, "the operator's credentials cannot be read; those read before stay in use");
@@ -235,6 +250,12 @@ const UNLISTED = {
   redirectHosts: 'registry redirects to a private host; to follow it there, add these lines to CIRC_ORIGINS',
   tokenHosts: 'registry has its tokens given by another host; if that is right, add these lines to CIRC_ORIGINS',
 } as const;
+
+/** An error for several addresses has no words of its own. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || ('code' in error ? String(error.code) : error.name);
+}
 
 /** Calls of which the log is to tell who made them. */
 const CHANGING = new Set(['Preheat', 'Evict', 'Verify']);

@@ -23,6 +23,8 @@ export interface FetchEvents {
 export interface Told {
   /** By a manifest, see `DownloadOptions`. */
   readonly expectedBytes?: number | undefined;
+  /** The same, looked for where it takes a while. */
+  readonly sizeIfUntold?: (() => Promise<number | undefined>) | undefined;
   /** By the origin, to the caller who may read it. */
   readonly provedBytes?: number | undefined;
 }
@@ -176,6 +178,7 @@ export class Fetches implements AsyncDisposable {
       slots: this.#slots,
       download: {
         expectedBytes: told.expectedBytes,
+        sizeIfUntold: told.sizeIfUntold,
         client: client.registry,
         pace: client.pace,
         received: (bytes) => events.received(client, bytes),

@@ -1,5 +1,3 @@
-import { LRUCache } from 'lru-cache';
-import { atMost } from '../content/at-most.ts';
 import type { Content, ContentStore } from '../content/store.ts';
 import { type Descriptor, accepts } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -17,6 +15,7 @@ import type { Once } from './once.ts';
 import type { ManifestHead } from './origin/registry-client.ts';
 import { OriginDown } from './origin/retry.ts';
 import type { Place, ReadPlace, Records } from './records.ts';
+import { ToldSizes } from './told-sizes.ts';
 
 export interface ImagesOptions {
   readonly access: Access;
@@ -65,6 +64,9 @@ interface Proof {
   readonly endsAtMs: number;
 }
 
+/** Of an index, manifests in which a size is looked for. */
+const MAX_CHILDREN = 32;
+
 /**
  * What the shared tier knows how to do, in the order that makes it safe: proof → store → fetch. The origin is asked
  * before the cache is looked at, so that "cached, but not for you" and "not cached" are the same answer, and take the
@@ -74,8 +76,7 @@ export class Images {
   readonly #options: ImagesOptions;
   readonly #manifests: Manifests;
   readonly #holdings: Holdings;
-  /** What manifests said of their blobs' sizes: hints only. */
-  readonly #sizes = new LRUCache<Digest, number>(atMost(100_000));
+  readonly #sizes = new ToldSizes();
   readonly #tags = new KnownTags();
 
   constructor(options: ImagesOptions) {
@@ -98,7 +99,6 @@ export class Images {
       const { descriptor, content, links, fromOrigin } = manifest;
       if (!known) this.#tags.set(visit.place, reference, accept, descriptor, visit.client.origin.tagTtlMs);
       this.#learn(visit, manifest);
-      for (const blob of links.blobs) this.#sizes.set(blob.digest, blob.sizeBytes);
       const named = [...links.manifests, ...links.blobs];
       const all = await Promise.all(named.map(({ digest }) => this.#holdings.descriptor(visit.place, digest)));
       const readable = all.filter((each) => each !== undefined);
@@ -178,10 +178,17 @@ export class Images {
   }
 
   /** The grant that was presented covers what its manifest names, whichever replica has given it. */
-  async #learnFromGrant(visit: Visit): Promise<void> {
+  async #learnFromGrant(visit: Visit): Promise<Manifest | undefined> {
     const { grantedRoot } = visit;
-    const root = grantedRoot && (await this.#holdings.manifest(visit.place, grantedRoot));
-    if (root) this.#learn(visit, await this.#manifests.read(visit.client.registry, visit.rights, root));
+    return grantedRoot && (await this.#learnFrom(visit, grantedRoot));
+  }
+
+  async #learnFrom(visit: Visit, digest: Digest): Promise<Manifest | undefined> {
+    const held = await this.#holdings.manifest(visit.place, digest);
+    if (!held) return undefined;
+    const manifest = await this.#manifests.read(visit.client.registry, visit.rights, held);
+    this.#learn(visit, manifest);
+    return manifest;
   }
 
   #learn(visit: Visit, { descriptor, links }: Manifest): void {
@@ -189,6 +196,18 @@ export class Images {
       descriptor.digest,
       links.manifests.map(({ digest }) => digest),
     );
+    this.#sizes.learn(visit.place, links.blobs);
+  }
+
+  /** What a manifest says of the blob's size; if none was read here, the one for which another replica gave the grant. */
+  async #sizeByManifest(visit: Visit, digest: Digest): Promise<number | undefined> {
+    const size = (): number | undefined => this.#sizes.of(visit.place, digest);
+    const root = size() === undefined ? await this.#learnFromGrant(visit) : undefined;
+    for (const child of root?.links.manifests.slice(0, MAX_CHILDREN) ?? []) {
+      if (size() !== undefined) break;
+      await this.#learnFrom(visit, child.digest);
+    }
+    return size();
   }
 
   async #read(
@@ -246,9 +265,10 @@ export class Images {
     const isPublic = (await visit.isPublic()) && (await this.#holdings.isHeld(place, digest));
     const last = isPublic ? await this.#holdings.stat(place, digest) : undefined;
     const as = visit.repositoryEnd > 0 && !visit.client.operator ? why : 'question';
+    const sizeIfUntold = async () => await this.#sizeByManifest(visit, digest);
     let sizeBytes: number;
     try {
-      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined, as));
+      ({ sizeBytes } = await visit.proveBlob(digest, last !== undefined, { as, sizeIfUntold }));
     } catch (error) {
       if (!last || !(error instanceof OriginDown)) throw error;
       ({ sizeBytes } = last);
@@ -264,7 +284,11 @@ export class Images {
   /** @param proof undefined when the fetch is to be the proof that the repository has the blob */
   async #fetch(visit: Visit, digest: Digest, proof: Proof | undefined): Promise<OpenedFetch & { endsAtMs: number }> {
     const { repositoryEnd, client, rights } = visit;
-    const told = { expectedBytes: this.#sizes.get(digest), provedBytes: proof?.sizeBytes };
+    const told = {
+      expectedBytes: this.#sizes.of(visit.place, digest),
+      sizeIfUntold: async () => await this.#sizeByManifest(visit, digest),
+      provedBytes: proof?.sizeBytes,
+    };
     const opened = await this.#options.fetches.open(client, rights, digest, { isProved: proof !== undefined, ...told });
     if (opened) return { ...opened, endsAtMs: proof?.endsAtMs ?? repositoryEnd };
     return await this.#fetch(visit, digest, await this.#prove(visit, digest, 'fetch'));

@@ -60,7 +60,9 @@ export interface SharedTier extends AsyncDisposable {
 export async function startSharedTier(config: TierConfig, log: Logger): Promise<SharedTier> {
   await using starting = new AsyncDisposableStack();
   const metrics = new MetricsRegistry();
+  const origins = new Origins(config.origins, config.cas);
   const events = tierEvents(log, metrics, {
+    origins: origins.labels,
     fetchesInFlight: () => fetches.count,
     fetchWaiters: () => fetches.waiters,
     storeBytes: () => kept.usage().bytes,
@@ -111,7 +113,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
   // Where they come from.
   const clients = starting.use(
     new OriginClients({
-      origins: new Origins(config.origins, config.cas),
+      origins,
       guard: new AddressGuard(config.origins.denyNetworks),
       proxy: config.origins.proxy,
       observe: events.origin,

@@ -1,9 +1,19 @@
 import { formatSize } from '../../service/units.ts';
-import type { Command } from '../command.ts';
+import type { ListRepositoriesResponse__Output } from '../../proto/generated/circ/v1/ListRepositoriesResponse.ts';
+import { type Command, oneOf } from '../command.ts';
 import { formatTable } from '../table.ts';
 
 /** The largest page, so that there are few. */
 const PAGE = 1_000;
+
+type Row = ListRepositoriesResponse__Output['repositories'][number];
+
+/** The shared tier gives them by name. */
+const ORDERS: Readonly<Record<string, (a: Row, b: Row) => number>> = {
+  name: () => 0,
+  size: (a, b) => b.bytes - a.bytes,
+  pulls: (a, b) => b.pulls - a.pulls,
+};
 
 /** The repositories of which something is cached. */
 export const repos: Command = {
@@ -12,8 +22,9 @@ export const repos: Command = {
   options: { sort: { type: 'string', value: 'name|size|pulls', meaning: 'the order; name unless given' } },
   args: [0, 0],
   async run(call) {
+    const sort = oneOf(Object.keys(ORDERS), call.text('sort') ?? 'name', 'sort');
     using admin = call.admin();
-    const rows = [];
+    const rows: Row[] = [];
     let isIncomplete = false;
     let pageToken = '';
     do {
@@ -22,9 +33,7 @@ export const repos: Command = {
       isIncomplete ||= page.incomplete;
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
-    const sort = call.text('sort') ?? 'name';
-    if (sort === 'size') rows.sort((a, b) => b.bytes - a.bytes);
-    if (sort === 'pulls') rows.sort((a, b) => b.pulls - a.pulls);
+    rows.sort(ORDERS[sort]);
     if (call.isJson) {
       for (const row of rows) call.json(row);
     } else {

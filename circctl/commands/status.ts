@@ -20,9 +20,9 @@ export const status: Command = {
       ['replica', `${stats.replica}, version ${stats.version}, up ${formatTime(stats.uptimeMs)}`],
       ['store', `${stats.blobs} contents, ${formatSize(bytes)} of ${formatSize(capacityBytes)} (${stats.store})`],
       ['answered from cache', `${percent(hits, hits + misses)} of ${hits + misses} questions`],
-      ['served', `${formatSize(servedBytes)}, of which ${formatSize(originBytes)} came from registries`],
+      ['served', formatSize(servedBytes)],
+      ['from registries', `${formatSize(originBytes)}, in ${stats.originRequests} requests`],
       ['saved', `${formatSize(Math.max(0, servedBytes - originBytes))} (nodes’ own caches not counted)`],
-      ['registries asked', `${stats.originRequests} times`],
       ['fetches', `${stats.fetchesInFlight} under way, ${stats.waiters} readers wait for them`],
       ['agents', `${stats.agents} connected`],
     ];

@@ -27,10 +27,8 @@ export interface Node {
   readonly access: TierAccess;
   readonly serverName: string | undefined;
   readonly containerd: ContainerdConfig;
-  /** containerd's program; undefined: where it usually is. */
+  /** containerd's program, if it is seen. */
   readonly containerdProgram: string | undefined;
-  /** Where programs are looked for. */
-  readonly path: string;
   /** An image to ask for, and with what. */
   readonly image: { readonly name: string; readonly authorization: string } | undefined;
 }

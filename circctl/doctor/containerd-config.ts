@@ -1,6 +1,7 @@
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { type TomlTable, parse } from 'smol-toml';
+import { UsageError } from '../command.ts';
 
 /** How a distribution of Kubernetes keeps containerd's files. */
 export interface Distribution {
@@ -17,7 +18,7 @@ const rancher = (name: string, directory: string): Distribution => ({
   name,
   config: `/var/lib/rancher/${directory}/agent/etc/containerd/config.toml`,
   certsDirectory: `/var/lib/rancher/${directory}/agent/etc/containerd/certs.d`,
-  how: `${name} writes this file itself; give it a template (config.toml.tmpl) that sets config_path, and restart it`,
+  how: `${name} writes this file itself, and sets it; if a template of yours (config-v3.toml.tmpl, config.toml.tmpl) does not, restart it with one that does`,
 });
 
 /** The first one whose file is there is the one; the plain one comes last. */
@@ -47,23 +48,27 @@ export interface ContainerdConfig {
   readonly trouble: string | undefined;
   /** As it is written; undefined if it is not set, and empty if it is set to nothing. */
   readonly configPath: string | undefined;
-  /** `mirrors` or `configs`, of the old way: containerd refuses these beside `config_path`. */
+  /** Of the old way, what containerd refuses beside `config_path`: logins in `configs`, as k3s writes them, it takes. */
   readonly oldKeys: readonly string[];
+  /** Pulls are left to the CRI plugin, which reads a list of directories, not to the transfer service, which does not. */
+  readonly pullsLocally: boolean;
   /** The plugin whose table has to have it. */
   readonly plugin: string;
 }
 
 /** `version = 3` (containerd 2.0 and later), and before. */
 const PLUGINS = { new: 'io.containerd.cri.v1.images', old: 'io.containerd.grpc.v1.cri' };
+/** Each keeps containerd 2.1 and later from its transfer service. */
+const LOCAL = ['discard_unpacked_layers', 'use_local_image_pull'];
 const MAX_IMPORTS = 100;
 
-/** @param file another one than the distribution's */
+/** @param file another one than the distribution's. @throws UsageError if this user may not look for it */
 export function readContainerdConfig(root: string, file?: string): ContainerdConfig {
-  const there = DISTRIBUTIONS.find(({ config }) => existsSync(join(root, config)));
+  const there = DISTRIBUTIONS.find(({ config }) => isThere(join(root, config)));
   const distribution = DISTRIBUTIONS.find(({ config }) => config === file) ?? there ?? lastOf(DISTRIBUTIONS);
   const path = file ?? distribution.config;
-  const nothing = { distribution, configPath: undefined, oldKeys: [], plugin: PLUGINS.new, trouble: undefined };
-  if (!existsSync(join(root, path))) return { ...nothing, file: undefined };
+  const nothing = { distribution, configPath: undefined, oldKeys: [], pullsLocally: false, plugin: PLUGINS.new };
+  if (!isThere(join(root, path))) return { ...nothing, file: undefined, trouble: undefined };
   try {
     const files = [path, ...importsOf(root, path)];
     const tables = files.map((each) => parse(readFileSync(join(root, each), 'utf8'), { integersAsBigInt: false }));
@@ -71,8 +76,18 @@ export function readContainerdConfig(root: string, file?: string): ContainerdCon
     // What is imported has the last word, key by key.
     const registries = tables.map((table) => at(table, 'plugins', plugin, 'registry'));
     const paths = registries.map((registry) => registry?.['config_path']).filter((value) => typeof value === 'string');
-    const oldKeys = ['mirrors', 'configs'].filter((key) => registries.some((registry) => isUsed(registry?.[key])));
-    return { distribution, file: path, trouble: undefined, configPath: paths.at(-1), oldKeys, plugin };
+    const images = tables.map((table) =>
+      at(table, 'plugins', plugin, ...(plugin === PLUGINS.old ? ['containerd'] : [])),
+    );
+    return {
+      distribution,
+      file: path,
+      trouble: undefined,
+      configPath: paths.at(-1),
+      oldKeys: oldKeysOf(registries, plugin),
+      pullsLocally: images.some((table) => LOCAL.some((key) => table?.[key] === true)),
+      plugin,
+    };
   } catch (error) {
     const [trouble] = (error instanceof Error ? error.message : String(error)).split('\n');
     return { ...nothing, file: path, trouble };
@@ -84,6 +99,24 @@ export function certsDirectoryOf({ configPath, distribution }: ContainerdConfig)
   return configPath === undefined || configPath === '' || configPath.includes(':')
     ? distribution.certsDirectory
     : configPath;
+}
+
+/** containerd 2 does not know `tls` there any more, and passes it over. */
+function oldKeysOf(registries: readonly (TomlTable | undefined)[], plugin: string): string[] {
+  const configs = registries.flatMap((registry) => Object.values(at(registry, 'configs') ?? {}));
+  const hasTls = plugin === PLUGINS.old && configs.some((config) => isTable(config) && isTable(config['tls']));
+  const hasMirrors = registries.some((registry) => isUsed(registry?.['mirrors']));
+  return [...(hasMirrors ? ['mirrors'] : []), ...(hasTls ? ['configs.…tls'] : [])];
+}
+
+/** k3s and RKE2 let nobody but root look into their directories: that is not as if there were none. */
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${path} cannot be looked at (${code}): run this as root`);
+  }
 }
 
 function importsOf(root: string, path: string): string[] {

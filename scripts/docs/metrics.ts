@@ -25,6 +25,7 @@ export function describeMetrics(): Record<'agent' | 'tier', MetricDescription[]>
   hostsEvents(log, agent, { url: 'http://127.0.0.1:5050' });
   const tier = new MetricsRegistry();
   const gauges = {
+    origins: [],
     fetchesInFlight: none,
     fetchWaiters: none,
     storeBytes: none,
@@ -81,6 +82,13 @@ ${markdownTable(
     ['`process_open_fds`', 'files and sockets'],
   ],
 )}
+## Dashboard and alerts
+
+\`manifests/circ/files/dashboard.json\` can be imported into Grafana, \`alerts.yaml\` beside it is a file of rules for Prometheus; the
+chart brings both to their operators (\`monitoring.dashboard\`, \`monitoring.enabled\`). Both expect the labels that the chart's
+monitors give: \`job\` is \`circ-agent\` or \`circ-shared-tier\`, \`instance\` the name of the node or of the pod. Who scrapes
+otherwise has to relabel.
+
 ## What they answer
 
 Outcomes: \`node-hit\` (from the node's disk), \`tier-hit\` (from the shared tier's store), \`origin\` (had to be fetched), \`denied\`

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** Who runs in the image unless it is told otherwise; the number that images without root commonly have. */
@@ -26,6 +36,7 @@ const GROUP = `root:x:0:\ncirc:x:${IMAGE_USER}:\n`;
 export function makeLayer(layer: Layer, root: string): void {
   const make = { runtime: makeRuntime, modules: copyModules, programs: copyPrograms }[layer];
   make(root);
+  forgetTimes(root);
 }
 
 /** Node, the libraries it is linked with, certificates of public authorities, and the places that programs write to. */
@@ -69,8 +80,8 @@ function copyPrograms(root: string): void {
   settle(join(root, APP));
 }
 
-/** Absolute paths of the loader and of the libraries. Source: ldd(1). */
-function librariesOf(program: string): string[] {
+/** Absolute paths of the loader and of the libraries that a program is linked with. Source: ldd(1). */
+export function librariesOf(program: string): string[] {
   const lines = execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n');
   return lines.flatMap((line) => /(?:=> |^\s*)(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
@@ -79,6 +90,12 @@ function librariesOf(program: string): string[] {
 function copy(from: string, to: string): void {
   mkdirSync(dirname(to), { recursive: true });
   cpSync(realpathSync(from), join(dirname(to), basename(to)));
+}
+
+/** The same files give the same layer, whenever and by whatever they are packed. */
+function forgetTimes(root: string): void {
+  const names = readdirSync(root, { encoding: 'utf8', recursive: true });
+  for (const name of ['.', ...names]) lutimesSync(join(root, name), 0, 0);
 }
 
 /** Everybody may read; the umask of who builds decides nothing. */

@@ -12,11 +12,13 @@ export interface BuildKitOptions {
   readonly logFile: string;
   /** `host:port` of the registry that is spoken to without TLS. */
   readonly insecure: string;
+  /** `host:port` of a mirror of Docker Hub. */
+  readonly mirror?: string;
 }
 
 const BUILD_MS = 240_000;
 
-/** BuildKit with an OCI worker in directories of its own; what it builds needs no network and runs nothing. */
+/** BuildKit with an OCI worker in directories of its own. What it runs has the network of its namespace. */
 export class BuildKit implements AsyncDisposable {
   readonly #namespace: Namespace;
   readonly #address: string;
@@ -28,16 +30,16 @@ export class BuildKit implements AsyncDisposable {
     this.#daemon = daemon;
   }
 
-  static async start({ namespace, directory, logFile, insecure }: BuildKitOptions): Promise<BuildKit> {
+  static async start({ namespace, directory, logFile, insecure, mirror }: BuildKitOptions): Promise<BuildKit> {
     await mkdir(directory, { recursive: true });
     const configuration = join(directory, 'buildkitd.toml');
-    await writeFile(configuration, `[registry."${insecure}"]\nhttp = true\n`);
+    const hub = mirror === undefined ? '' : `[registry."docker.io"]\nmirrors = ["${mirror}"]\n`;
+    await writeFile(configuration, `${hub}[registry."${insecure}"]\nhttp = true\n`);
     const address = `unix://${join(directory, 'buildkitd.sock')}`;
     const options = {
       addr: address,
       config: configuration,
       root: join(directory, 'root'),
-      'oci-worker-snapshotter': 'native',
       'oci-worker-net': 'host',
       'containerd-worker': false,
     };

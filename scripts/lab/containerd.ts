@@ -41,17 +41,20 @@ export class Containerd implements AsyncDisposable {
   readonly version: ContainerdVersion;
   /** Where it looks for hosts.toml files. */
   readonly certsDir: string;
+  readonly socket: string;
+  /** Where its content lies. */
+  readonly contentDir: string;
   readonly #namespace: Namespace;
-  readonly #socket: string;
   readonly #cri: Cri;
 
   private constructor(daemon: Daemon, { namespace, directory, version = '2.4' }: ContainerdOptions) {
     this.daemon = daemon;
     this.version = version;
     this.#namespace = namespace;
-    this.#socket = socketIn(directory);
+    this.socket = socketIn(directory);
     this.certsDir = certsDirIn(directory);
-    this.#cri = new Cri(this.#socket);
+    this.contentDir = join(directory, 'root/io.containerd.content.v1.content');
+    this.#cri = new Cri(this.socket);
   }
 
   static async start(options: ContainerdOptions): Promise<Containerd> {
@@ -79,7 +82,7 @@ export class Containerd implements AsyncDisposable {
 
   /** Runs ctr against this containerd, in its network namespace, and returns what it printed. */
   async ctr(...args: readonly string[]): Promise<string> {
-    const argv = [containerdPrograms[this.version].ctr, '--address', this.#socket, ...args];
+    const argv = [containerdPrograms[this.version].ctr, '--address', this.socket, ...args];
     return (await this.#namespace.run(argv, { timeoutMs: PULL_MS })).stdout;
   }
 

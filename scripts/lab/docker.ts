@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { debianEnv, debianPath } from './debian-tools.ts';
 import { Daemon } from './daemon.ts';
@@ -31,10 +31,12 @@ const CALL_MS = 240_000;
 
 /** Debian's Docker daemon with directories of its own, without networks and without a firewall. */
 export class Docker implements AsyncDisposable {
+  readonly #namespace: Namespace;
   readonly #socket: string;
   readonly #processes: AsyncDisposableStack;
 
-  private constructor(socket: string, processes: AsyncDisposableStack) {
+  private constructor(namespace: Namespace, socket: string, processes: AsyncDisposableStack) {
+    this.#namespace = namespace;
     this.#socket = socket;
     this.#processes = processes;
   }
@@ -47,7 +49,7 @@ export class Docker implements AsyncDisposable {
     const start = async (argv: readonly string[], log: string): Promise<Daemon> =>
       stack.use(
         await Daemon.start({
-          argv: namespace.command(privately(argv)),
+          argv: namespace.command(argv),
           logFile: log,
           env: debianEnv(),
         }),
@@ -55,7 +57,7 @@ export class Docker implements AsyncDisposable {
     const configuration = join(directory, 'containerd.toml');
     await writeFile(configuration, containerdConfiguration(directory, containerd));
     const runtime = await start(
-      [debianPath('containerd'), '--config', configuration],
+      privately([debianPath('containerd'), '--config', configuration]),
       join(directory, 'containerd.log'),
     );
     // dockerd would find that out by itself, seconds later.
@@ -75,8 +77,10 @@ export class Docker implements AsyncDisposable {
     const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
     flags.push(...mirrors.map((mirror) => `--registry-mirror=${mirror}`));
     flags.push(...insecure.map((each) => `--insecure-registry=${each}`));
-    const daemon = await start([debianPath('dockerd'), ...flags], logFile);
-    const docker = new Docker(socket, stack.move());
+    // What the daemon mounts, containerd runs.
+    const beside = ['nsenter', `--mount=/proc/${runtime.pid}/ns/mnt`, '--'];
+    const daemon = await start([...beside, debianPath('dockerd'), ...flags], logFile);
+    const docker = new Docker(namespace, socket, stack.move());
     try {
       await daemon.until('answering', async () => (await docker.#call('GET', '/_ping')) === 'OK');
     } catch (error) {
@@ -84,6 +88,13 @@ export class Docker implements AsyncDisposable {
       throw error;
     }
     return docker;
+  }
+
+  /** The command line of the program `docker` of the same package. */
+  command(...args: readonly string[]): string[] {
+    const options = ['--config', dirname(this.#socket), '--host', `unix://${this.#socket}`];
+    // What is set for the Docker of whoever runs the lab is not meant for this one.
+    return this.#namespace.command(['env', '--ignore-environment', debianPath('docker'), ...options, ...args]);
   }
 
   /** What `docker pull` does. @throws what the daemon says of the pull */

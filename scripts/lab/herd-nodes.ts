@@ -48,6 +48,7 @@ class Node implements Disposable {
     lookup: () => Promise.resolve(replicas),
     events: {
       changed: () => undefined,
+      lost: () => undefined,
       lookupFailed: () => undefined,
       failedOver: () => void (result.failovers += 1),
     },

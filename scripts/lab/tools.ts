@@ -14,6 +14,10 @@ interface GoTool {
 const CONTAINERD = 'github.com/containerd/containerd/v2/cmd';
 /** Snapshotters of file systems that no lab uses; some of them need C libraries. */
 const CONTAINERD_TAGS = 'no_btrfs no_devmapper no_zfs';
+/** Prometheus 3.16 has no other number as a module. */
+const PROMETHEUS = 'github.com/prometheus/prometheus/cmd';
+/** The clouds that it can look for targets in: they are most of it. */
+const PROMETHEUS_TAGS = 'remove_all_sd';
 
 const tools = {
   crane: { package: 'github.com/google/go-containerregistry/cmd/crane', version: 'v0.22.1' },
@@ -34,8 +38,9 @@ const tools = {
   buildctl: { package: 'github.com/moby/buildkit/cmd/buildctl', version: 'v0.34.2' },
   helm: { package: 'helm.sh/helm/v4/cmd/helm', version: 'v4.3.1' },
   'helm-3': { package: 'helm.sh/helm/v3/cmd/helm', version: 'v3.22.0' },
-  // Of Prometheus 3.16, without the clouds that it can look for targets in: they are most of it.
-  promtool: { package: 'github.com/prometheus/prometheus/cmd/promtool', version: 'v0.316.0', tags: 'remove_all_sd' },
+  prometheus: { package: `${PROMETHEUS}/prometheus`, version: 'v0.316.0', tags: PROMETHEUS_TAGS },
+  promtool: { package: `${PROMETHEUS}/promtool`, version: 'v0.316.0', tags: PROMETHEUS_TAGS },
+  spegel: { package: 'github.com/spegel-org/spegel', version: 'v0.7.3' },
   versitygw: { package: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0' },
 } satisfies Record<string, GoTool>;
 

@@ -30,6 +30,14 @@ export interface Subject {
   readonly isReplaceable: boolean;
 }
 
+/** How a blob is asked for. */
+export interface Asking {
+  /** To answer a question, or to serve it. */
+  readonly as: 'question' | 'fetch';
+  /** See `Options`. */
+  readonly sizeIfUntold: Options['sizeIfUntold'];
+}
+
 /** Origins are asked on behalf of all who wait, so no caller's end may end the question; this bounds it instead. */
 const PROOF_MS = 23_000;
 /** The same for what can be served without the origin. */
@@ -92,14 +100,15 @@ export class Proofs {
    *
    * @throws OciError see `RegistryClient.headBlob`
    */
-  async blob(subject: Subject, digest: Digest, as: 'question' | 'fetch' = 'question'): Promise<{ sizeBytes: number }> {
+  async blob(subject: Subject, digest: Digest, question: Asking): Promise<{ sizeBytes: number }> {
     const { client, place } = subject;
     const { registry } = client;
+    const { as, sizeIfUntold } = question;
     return await this.#blobs.run(keyOf(subject, `${as} ${digest}`), async () => {
       const yes = await this.#ask(subject, as === 'fetch' ? undefined : digest, (options) =>
         as === 'fetch'
-          ? registry.touchBlob(place.repository, digest, options)
-          : registry.headBlob(place.repository, digest, options),
+          ? registry.touchBlob(place.repository, digest, { ...options, sizeIfUntold })
+          : registry.headBlob(place.repository, digest, { ...options, sizeIfUntold }),
       );
       this.#options.grants.blob(holderOf(subject), digest, this.#endOf(yes));
       return yes;

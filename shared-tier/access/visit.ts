@@ -1,4 +1,5 @@
 import type { Digest } from '../../oci/digest.ts';
+import { OciError } from '../../oci/error.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Credential } from '../origin/credential.ts';
 import type { OriginClient } from '../origin/origin-clients.ts';
@@ -6,7 +7,7 @@ import type { ManifestHead } from '../origin/registry-client.ts';
 import type { Place } from '../records.ts';
 import type { Rights } from '../right.ts';
 import type { Grant, Grants, Holder } from './grants.ts';
-import type { Proofs } from './proofs.ts';
+import type { Asking, Proofs } from './proofs.ts';
 import type { PublicPlaces } from './public-places.ts';
 
 export interface VisitOptions {
@@ -70,9 +71,25 @@ export class Visit {
     return await this.#options.proofs.manifest({ ...this.#options, isReplaceable }, reference, accept);
   }
 
-  /** Asks the origin for a blob. @param isReplaceable see `Subject` @throws OciError see `Proofs` */
-  async proveBlob(digest: Digest, isReplaceable: boolean, as: 'question' | 'fetch'): Promise<{ sizeBytes: number }> {
-    return await this.#options.proofs.blob({ ...this.#options, isReplaceable }, digest, as);
+  /**
+   * Asks the origin for a blob. Harbor's proxy cache answers HEAD with 404 when it has to get the blob itself first: what
+   * a manifest names is asked for once more, by GET.
+   *
+   * @param isReplaceable see `Subject`
+   * @throws OciError see `Proofs`
+   */
+  async proveBlob(digest: Digest, isReplaceable: boolean, question: Asking): Promise<{ sizeBytes: number }> {
+    const { proofs } = this.#options;
+    const subject = { ...this.#options, isReplaceable };
+    try {
+      return await proofs.blob(subject, digest, question);
+    } catch (reason) {
+      const { code, denied } = OciError.from(reason);
+      const isMissing = code === 'BLOB_UNKNOWN' && !denied && question.as === 'question' && this.repositoryEnd > 0;
+      const isNamed = isMissing && (await question.sizeIfUntold?.()) !== undefined;
+      if (!isNamed) throw reason;
+      return await proofs.blob(subject, digest, { ...question, as: 'fetch' });
+    }
   }
 
   /** May it be served without the origin, because anybody could read it a short while ago? */

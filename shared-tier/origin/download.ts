@@ -32,6 +32,8 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** What a manifest said of the size, if one did. Only a hint: it decides how much the first request asks for. */
   readonly expectedBytes?: number | undefined;
+  /** See `Options`. */
+  readonly sizeIfUntold?: Options['sizeIfUntold'];
   /** Called for all bytes that came from the source. */
   readonly received: (bytes: number) => void;
   /** Connections at once, at most. */
@@ -61,12 +63,12 @@ export async function startDownload(
   options: DownloadOptions,
   missing: ByteRange = { start: 0, end: Infinity },
 ): Promise<StartedDownload> {
-  const { client, repository, digest, signal, credential = ANONYMOUS } = options;
+  const { client, repository, digest, signal, credential = ANONYMOUS, sizeIfUntold } = options;
   const from = missing.start;
   // Of a blob that is known to be large the first request is a segment like the others: all connections at once.
   const isLarge = (options.expectedBytes ?? 0) > SINGLE_REQUEST_BYTES;
   const range = { start: from, end: Math.min(missing.end, from + (isLarge ? SEGMENT_BYTES : SINGLE_REQUEST_BYTES)) };
-  const body = await client.getBlobFrom(repository, digest, range, { signal, credential });
+  const body = await client.getBlobFrom(repository, digest, range, { signal, credential, sizeIfUntold });
   const { sizeBytes } = body;
   return {
     sizeBytes,
@@ -106,11 +108,12 @@ async function fetchSegments(options: DownloadOptions, segments: Segments, inges
 /** Fetches what is missing of the range, over as many connections, one after the other, as it takes. */
 async function fetchRange(options: DownloadOptions, range: ByteRange, ingest: Ingest, begun?: BlobBody): Promise<void> {
   const { client, repository, digest, signal, credential = ANONYMOUS, breaks: limit = BREAKS } = options;
+  const sizeIfUntold = async (): Promise<number> => ingest.sizeBytes;
   let body = begun;
   let breaks = 0;
   for (let gap = ingest.gaps(range)[0]; gap; gap = ingest.gaps(range)[0]) {
     try {
-      body ??= await client.getBlob(repository, digest, gap, { signal, credential });
+      body ??= await client.getBlob(repository, digest, gap, { signal, credential, sizeIfUntold });
       if (body.sizeBytes !== ingest.sizeBytes)
         throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
       await write(options, body, gap, ingest);

@@ -221,10 +221,10 @@ export class OriginHttp {
         },
         signal,
       });
-      observe({ origin, kind, method, status: response.statusCode });
+      observe({ origin, kind, method, status: response.statusCode, host: url.host });
       return response;
     } catch (error) {
-      if (!signal.aborted) observe({ origin, kind, method, status: 0 });
+      if (!signal.aborted) observe({ origin, kind, method, status: 0, host: url.host, error });
       throw error;
     }
   }

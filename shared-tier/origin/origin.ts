@@ -44,6 +44,7 @@ const WELL_KNOWN = new Set([
   'registry.gitlab.com',
   'registry.access.redhat.com',
 ]);
+const OTHER = 'other';
 const DOCKER_HUB_ENDPOINT = new URL('https://registry-1.docker.io');
 const DOCKER_HUB_TOKEN_HOST = 'auth.docker.io';
 
@@ -62,6 +63,11 @@ export class Origins {
     this.#cas = cas;
     this.#allow = file.allow.map(globToRegExp);
     this.#deny = file.deny.map(globToRegExp);
+  }
+
+  /** Every `label` that there can be. */
+  get labels(): readonly string[] {
+    return [...new Set([...this.#file.registries.keys(), ...WELL_KNOWN, OTHER])];
   }
 
   /** @throws OciError NAME_UNKNOWN when it may not be reached: the client then asks the registry itself */
@@ -97,7 +103,7 @@ export class Origins {
       takesPushes: this.#file.push === 'any' || (this.#file.push === 'listed' && isListed),
       isTokenHost: (url) => matchesHost(tokenHosts, url),
       isTrusted: (url) => matchesHost(trusted, url),
-      label: isListed || WELL_KNOWN.has(registry) ? registry : 'other',
+      label: isListed || WELL_KNOWN.has(registry) ? registry : OTHER,
     };
   }
 }

@@ -12,7 +12,10 @@ import type { BlobBody } from './registry-client.ts';
 /** Broken connections in a row, without a byte between them, after which a read is given up. */
 const BREAKS = 4;
 
-export interface PassThroughOptions extends Omit<DownloadOptions, 'expectedBytes' | 'repository' | 'credential'> {
+export interface PassThroughOptions extends Omit<
+  DownloadOptions,
+  'expectedBytes' | 'sizeIfUntold' | 'repository' | 'credential'
+> {
   /** Those that are good now, in the order in which they are tried. */
   readonly rights: () => readonly Right[];
   readonly sizeBytes: number;
@@ -85,7 +88,11 @@ export class PassThrough {
         let repository = '';
         body = await firstAllowed(rights(), ({ place, credential }) => {
           ({ repository } = place);
-          return client.getBlob(place.repository, digest, wantedRange, { signal, credential });
+          return client.getBlob(place.repository, digest, wantedRange, {
+            signal,
+            credential,
+            sizeIfUntold: async () => sizeBytes,
+          });
         });
         if (body.sizeBytes !== sizeBytes) throw new OciError('UNAVAILABLE', 'the origin changed its mind on the size');
         let at = body.start;

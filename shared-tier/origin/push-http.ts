@@ -210,10 +210,10 @@ export class PushHttp {
         headersTimeout: ANSWER_MS,
         signal,
       });
-      observe({ origin, kind: 'push', method, status: response.statusCode });
+      observe({ origin, kind: 'push', method, status: response.statusCode, host: url.host });
       return response;
     } catch (error) {
-      if (!signal.aborted) observe({ origin, kind: 'push', method, status: 0 });
+      if (!signal.aborted) observe({ origin, kind: 'push', method, status: 0, host: url.host, error });
       throw error;
     }
   }

@@ -41,6 +41,8 @@ export interface Options {
   readonly patienceMs?: number | undefined;
   /** Of a GET only the answer is of interest. */
   readonly isQuestion?: boolean;
+  /** A blob's size as a manifest has it, for when the origin tells none. */
+  readonly sizeIfUntold?: (() => Promise<number | undefined>) | undefined;
 }
 
 export interface ManifestOptions extends Options {
@@ -142,8 +144,10 @@ export class RegistryClient {
   /**
    * Begins to read a blob, or the range of it if the origin can.
    *
-   * @throws OciError BLOB_UNKNOWN; RANGE_INVALID; UNAVAILABLE also for answers that cannot be a blob: HTML, unknown
-   *   length, an encoding that was not asked for
+   * Harbor's proxy cache tells no length of what it has not got itself, and gives all of it.
+   *
+   * @throws OciError BLOB_UNKNOWN; RANGE_INVALID; UNAVAILABLE also for answers that cannot be a blob: HTML, a length that
+   *   nobody tells, an encoding that was not asked for
    */
   async getBlob(
     repository: Repository,
@@ -158,10 +162,12 @@ export class RegistryClient {
       response.body.destroy();
     };
     const part = response.statusCode === 206 ? parseContentRange(header(response, 'content-range')) : undefined;
-    const sizeBytes = response.statusCode === 206 ? part?.sizeBytes : lengthOf(response);
     const isEncoded = (header(response, 'content-encoding') ?? 'identity') !== 'identity';
     const isRight = response.statusCode === 200 || (part !== undefined && part.start === range?.start);
-    if (sizeBytes === undefined || isEncoded || !isRight || mediaTypeOf(response) === 'text/html') {
+    const isBlob = isRight && !isEncoded && mediaTypeOf(response) !== 'text/html';
+    const toldBytes = response.statusCode === 206 ? part?.sizeBytes : lengthOf(response);
+    const sizeBytes = isBlob ? (toldBytes ?? (await options.sizeIfUntold?.().catch(() => undefined))) : undefined;
+    if (sizeBytes === undefined) {
       cancel();
       throw new OciError('UNAVAILABLE', 'the origin gave no usable answer');
     }

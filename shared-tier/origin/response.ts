@@ -10,6 +10,10 @@ export type ObserveOrigin = (event: {
   kind: OriginKind;
   method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   status: number;
+  /** The host that was asked: the registry's, one it redirects to, or its token service's. */
+  host: string;
+  /** Why there was no answer. */
+  error?: unknown;
 }) => void;
 
 export type OriginResponse = Dispatcher.ResponseData;

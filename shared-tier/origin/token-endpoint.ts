@@ -64,7 +64,8 @@ export class TokenEndpoint {
   ): Promise<OriginResponse> {
     assertDialable(url, this.#options);
     const { origin, control, observe } = this.#options;
-    const response = await control.request({
+    const seen = { origin, kind: 'token', method, host: url.host } as const;
+    const request = control.request({
       origin: url.origin,
       path: url.pathname + url.search,
       method,
@@ -72,7 +73,11 @@ export class TokenEndpoint {
       ...(body !== undefined && { body }),
       signal: AbortSignal.timeout(TOKEN_MS), // shared by callers, so none of their signals may end it
     });
-    observe({ origin, kind: 'token', method, status: response.statusCode });
+    const response = await request.catch((error: unknown) => {
+      observe({ ...seen, status: 0, error });
+      throw error;
+    });
+    observe({ ...seen, status: response.statusCode });
     if (RetryLater.isFor(response)) {
       await discard(response);
       throw RetryLater.fromAnswer(response, 'the token endpoint');

@@ -30,6 +30,7 @@ export async function replicas(
   const changes: string[] = [];
   const failovers: string[] = [];
   const failures: unknown[] = [];
+  const losses: Error[] = [];
   const it = parts.use(
     new Replicas({
       tier: { host: 'tier.test', port },
@@ -37,6 +38,7 @@ export async function replicas(
       events: {
         changed: ({ host }, state) => changes.push(`${host} ${state}`),
         failedOver: (what) => failovers.push(what),
+        lost: (reason) => losses.push(reason),
         lookupFailed: (reason) => failures.push(reason),
       },
       ...options,
@@ -49,6 +51,7 @@ export async function replicas(
     changes,
     failovers,
     failures,
+    losses,
     at: (host: string): ScriptedTier => {
       const tier = tiers.get(host);
       if (!tier) throw new Error(`no tier at ${host}`);

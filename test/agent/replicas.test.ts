@@ -200,6 +200,25 @@ describe('Replicas', () => {
     expect(it.changes.at(-1)).toBe('127.0.0.3 healthy');
   });
 
+  test('that stay away are told as lost at each attempt, and as failed once', async () => {
+    await using it = await replicas(1, { retryMs: 50 });
+    await it.until('healthy', 1);
+    await it.at('127.0.0.2')[Symbol.asyncDispose]();
+    await expect.poll(() => it.losses.length, { timeout: 10_000 }).toBeGreaterThan(3);
+    expect(it.changes.filter((change) => change.endsWith('failed'))).toHaveLength(1);
+  });
+
+  test('are found when the name has an address at last, though nobody asks', async () => {
+    let known: string[] = [];
+    await using it = await replicas(1, { lookup: async () => known, retryMs: 100 });
+    await expect.poll(() => it.failures.length).toBeGreaterThan(1);
+    known = ['127.0.0.2'];
+    await it.until('healthy', 1);
+    const { length } = it.failures;
+    await it.askFor();
+    expect(it.failures).toHaveLength(length);
+  });
+
   test('stay as they are when the name cannot be resolved any more', async () => {
     using clock = takeClock();
     let isUp = true;

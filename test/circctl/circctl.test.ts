@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../circctl/circctl.ts';
 import { formatAddress } from '../../service/units.ts';
@@ -55,6 +58,9 @@ describe('circctl', () => {
     [['evict'], 'a digest, a repository, or --all'],
     [['evict', 'a', '--all'], 'a digest, a repository, or --all'],
     [['evict', '--all'], '--all needs --yes, or --dry-run'],
+    [['repos', '--sort', 'age'], '--sort is one of name, size, pulls'],
+    [['doctor', '--root', '/nowhere'], '--root /nowhere is no directory'],
+    [['doctor', '--only', 'config'], '--only is one of containerd-too-old, config-path, '],
     [['status', '--tier', 'nonsense'], 'CIRC_SHARED_TIER: expected host:port'],
   ])('takes %j for a wrong call', async (args, message) => {
     const { code, out, err } = await circctl(args);
@@ -69,6 +75,13 @@ describe('circctl', () => {
       /^circctl: the shared tier at 127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED 127\.0\.0\.1:1\n/,
     );
     expect(err).toContain('kubectl port-forward');
+  });
+
+  test('ends without a word when nobody reads on, as in a pipe to head', async () => {
+    const child = spawn(process.execPath, ['scripts/circctl.ts', 'doctor'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+    expect([errors, code]).toEqual(['', 141]);
   });
 
   test('is a program of its own', async () => {

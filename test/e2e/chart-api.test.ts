@@ -94,7 +94,8 @@ function definition(kind: string, group: string): KubeObject & object {
 
 describe('a real Kubernetes API, without any kinds of other projects', () => {
   const own = Object.entries(VALUE_SETS).filter(([, { tls, monitoring }]) => {
-    return (tls as { mode?: string } | undefined)?.mode !== 'cert-manager' && monitoring === undefined;
+    const isMonitored = (monitoring as { enabled?: boolean } | undefined)?.enabled === true;
+    return (tls as { mode?: string } | undefined)?.mode !== 'cert-manager' && !isMonitored;
   });
 
   test.each(own)('takes what the chart makes with %s', async (_, values) => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import {
@@ -18,11 +19,14 @@ import {
 import { run } from '../../scripts/lab/run.ts';
 import { toolPath } from '../../scripts/lab/tools.ts';
 import { AGENT_VARIABLES } from '../../agent/config.ts';
+import { type Env, Problems, type Variable, readEnv } from '../../service/env.ts';
+import { listedRegistry, originsFile } from '../../service/origins-file.ts';
 import { TIER_VARIABLES } from '../../shared-tier/config.ts';
 import { VALUE_SETS, WRONG_VALUES } from './chart-values.ts';
 
 interface Container {
   readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly startupProbe: { readonly periodSeconds: number; readonly failureThreshold: number };
 }
 interface Workload extends KubeObject {
   readonly spec: { readonly template: { readonly spec: { readonly containers: readonly [Container] } } };
@@ -88,19 +92,37 @@ test.each(Object.entries(WRONG_VALUES))('Helm 3 refuses %s too', async (_, [valu
 });
 
 test.each(Object.entries(VALUE_SETS))(
-  'the chart takes %s, and every variable it sets is one of the programs',
+  'the chart takes %s, and the programs every variable that it sets, on nodes of IPv4 and of IPv6',
   async (_, values) => {
     const objects = await chartObjects(values);
     const known = { DaemonSet: AGENT_VARIABLES, Deployment: TIER_VARIABLES };
     for (const kind of ['DaemonSet', 'Deployment'] as const) {
-      const set = Object.keys(variables(workload(objects, kind))).filter((name) => name !== 'HOST_IP');
-      expect(Object.keys(known[kind])).toEqual(expect.arrayContaining(set));
+      const { HOST_IP: _itself, ...set } = variables(workload(objects, kind));
+      expect(Object.keys(known[kind])).toEqual(expect.arrayContaining(Object.keys(set)));
+      for (const address of ['10.0.0.1', 'fd00::1']) {
+        const env = Object.entries(set).map(([name, value]) => [name, value.replaceAll('$(HOST_IP)', address)]);
+        const problems = new Problems();
+        readEnv<Record<string, Variable<unknown>>>(known[kind], Object.fromEntries(env) as Env, problems);
+        expect(() => problems.throwIfAny()).not.toThrow();
+      }
     }
   },
 );
 
 test.each(Object.entries(WRONG_VALUES))('the chart refuses %s, and says what is wrong', async (_, [values, words]) => {
   await expect(renderChart(values)).rejects.toThrow(words);
+});
+
+test('the chart knows the keys of the origins file, all of them', async () => {
+  interface Schema {
+    readonly properties: Readonly<Record<string, Schema>>;
+    readonly additionalProperties: Schema;
+  }
+  const schema = JSON.parse(await readFile(join(CHART, 'values.schema.json'), 'utf8')) as Schema;
+  const config = schema.properties['origins']?.properties['config'];
+  expect(Object.keys(config?.properties ?? {}).toSorted()).toEqual(Object.keys(originsFile.shape).toSorted());
+  const registry = config?.properties['registries']?.additionalProperties;
+  expect(Object.keys(registry?.properties ?? {}).toSorted()).toEqual(Object.keys(listedRegistry.shape).toSorted());
 });
 
 test.each(Object.entries(DIRECTORIES))(
@@ -128,6 +150,11 @@ test.each([
   expect(rule?.from?.map(({ ipBlock, podSelector }) => ipBlock?.cidr ?? podSelector?.matchLabels[NAME])).toEqual(
     expected,
   );
+});
+
+test.each(['DaemonSet', 'Deployment'] as const)('a %s has the time to look through a large cache', async (kind) => {
+  const [{ startupProbe }] = workload(await chartObjects({}), kind).spec.template.spec.containers;
+  expect(startupProbe.periodSeconds * startupProbe.failureThreshold).toBeGreaterThanOrEqual(300);
 });
 
 test('an agent believes the certificate that is generated, for the name by which it comes', async () => {

@@ -1,59 +1,14 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Program } from '../../scripts/lab/circ.ts';
+import { Docker } from '../../scripts/lab/docker.ts';
 import { images } from '../../scripts/lab/images.ts';
 import { AGENT_URL, type Lab, REGISTRY } from '../../scripts/lab/lab.ts';
 import { type Registry, type RequestRecord, startRegistry } from '../../scripts/lab/registry.ts';
-import { bareCerts, manage, uninstall } from './managing-agent.ts';
-import { expectComplete, openLab, pullFresh } from './support.ts';
+import { filesOf, leaveOnly, manage, pullThrough, uninstall } from './managing-agent.ts';
+import { blobReadsDuring, expectComplete, openLab, pullFresh } from './support.ts';
 
-// What docs/migration.md says, step by step.
-
-/** As Spegel writes it: https://spegel.dev/docs/usage/node-configuration/ */
-const SPEGEL = "[host.'http://127.0.0.1:30020']\ncapabilities = ['pull', 'resolve']\ndial_timeout = '200ms'";
-
-test('from Spegel: circ goes before it, and stays when its clean-up brings the old files back', async () => {
-  await using lab = await openLab();
-  await using mirror = await startMirror(lab);
-  const before = `server = "http://${lab.origin.address}"\n\n[host."http://${mirror.address}"]\n  capabilities = ["pull"]\n`;
-  const certs = await leaveOnly(lab, {
-    [`_backup/${REGISTRY}/hosts.toml`]: before,
-    '_default/hosts.toml': SPEGEL,
-  });
-  await using agent = await manage(lab);
-  await pullThrough(agent, lab);
-
-  // `helm uninstall spegel`: everything goes but what was put aside, which comes back.
-  for (const name of await readdir(certs)) {
-    if (name !== '_backup') await rm(join(certs, name), { recursive: true });
-  }
-  await rename(join(certs, '_backup', REGISTRY), join(certs, REGISTRY));
-  await rm(join(certs, '_backup'), { recursive: true });
-  for (const name of [REGISTRY, '_default']) {
-    const path = join(certs, name, 'hosts.toml');
-    await agent.daemon.until('back', async () => (await readFile(path, 'utf8')).includes(AGENT_URL));
-  }
-  await pullThrough(agent, lab);
-
-  await agent.daemon.stop();
-  await uninstall(lab);
-  expect(await filesOf(certs)).toEqual({ [`${REGISTRY}/hosts.toml`]: before });
-});
-
-test('back to Spegel: its files are what they were', async () => {
-  await using lab = await openLab();
-  const files = {
-    [`_backup/${REGISTRY}/hosts.toml`]: 'server = "https://a.example"\n',
-    '_default/hosts.toml': SPEGEL,
-  };
-  const certs = await leaveOnly(lab, files);
-  await using agent = await manage(lab);
-  await pullThrough(agent, lab);
-  await agent.daemon.stop();
-  await uninstall(lab);
-  expect(await filesOf(certs)).toEqual(files);
-});
+// What docs/migration.md says, step by step; of Spegel in spegel.test.ts.
 
 test('from a pull-through registry: it is second, and what was fetched from it stays good', async () => {
   await using lab = await openLab();
@@ -97,6 +52,85 @@ test('from a pull-through registry: it is second, and what was fetched from it s
   expect(await filesOf(certs)).toEqual({ [`${REGISTRY}/hosts.toml`]: server });
 });
 
+test('Docker: circ is asked first, and the mirror behind it when the agent is away', async () => {
+  await using lab = await openLab({ registries: ['docker.io'] });
+  await using mirror = await startMirror(lab);
+  await using docker = await Docker.start({
+    namespace: lab.node,
+    directory: join(lab.directory, 'docker'),
+    logFile: join(lab.logs, 'docker.log'),
+    mirrors: [AGENT_URL, `http://${mirror.address}`],
+    insecure: [mirror.address],
+  });
+  const [config] = await lab.blobs(images.official);
+  const pull = async (): Promise<void> => {
+    const name = images.official.slice('library/'.length);
+    await docker.pull('docker', '1');
+    expect((await docker.image(name)).Id).toBe(config?.digest);
+    await docker.remove(name);
+  };
+
+  await pull();
+  expect(await mirror.requests().then((all) => all.filter(({ client }) => client === lab.node.address))).toEqual([]);
+  await lab.agent.daemon.stop();
+  await pull();
+  expect(readersOf(await mirror.blobReads())).toEqual(new Set([lab.node.address]));
+});
+
+/** Where a path of another registry can stand for this one; Harbor has such paths. */
+const lines = {
+  host: '\n  capabilities = ["pull", "resolve"]\n  override_path = true\n',
+  server: '\noverride_path = true\n',
+};
+const placesOfPath = [
+  { file: `${REGISTRY}/hosts.toml`, toml: (url: string) => `[host."${url}"]${lines.host}` },
+  { file: `${REGISTRY}/hosts.toml`, toml: (url: string) => `server = "${url}"${lines.server}` },
+  { file: '_default/hosts.toml', toml: (url: string) => `server = "${url}"${lines.server}` },
+];
+
+test('plain names before circ: a path with override_path is asked behind circ, be it of a host or the server', async () => {
+  await using lab = await openLab();
+  await using harbor = await startRegistry({
+    namespace: await lab.network.attach('harbor'),
+    storage: join(lab.directory, 'harbor'),
+    directory: lab.directory,
+    logFile: join(lab.logs, 'harbor.log'),
+    port: 5001,
+  });
+  const path = `/v2/hub/${images.debian.replace(/:.*/, '')}`;
+  await lab.crane(
+    lab.originNode,
+    'copy',
+    `${lab.origin.address}/${images.debian}`,
+    `${harbor.address}/hub/${images.debian}`,
+  );
+  const blobs = await lab.blobs(images.debian);
+  const pullByPath = async (): Promise<void> => {
+    const before = (await harbor.blobReads()).length;
+    expect(await blobReadsDuring(lab, async () => await pullFresh(lab, images.debian))).toEqual([]);
+    await expectComplete(lab, images.debian, blobs);
+    const reads = (await harbor.blobReads()).slice(before);
+    expect(reads.map((read) => read.path.split('/blobs/')[0])).toEqual(blobs.map(() => path));
+  };
+
+  for (const { file, toml } of placesOfPath) {
+    const files = { [file]: toml(`http://${harbor.address}/v2/hub`) };
+    const certs = await leaveOnly(lab, files);
+    {
+      await using agent = await manage(lab);
+      const before = await harbor.requests();
+      await pullThrough(agent, lab);
+      expect(await harbor.requests()).toEqual(before);
+    }
+    // Away without a word: its lines are there.
+    expect(await readFile(join(certs, file), 'utf8')).toContain(AGENT_URL);
+    await pullByPath();
+    await uninstall(lab);
+    expect(await filesOf(certs)).toEqual(files);
+    await pullByPath();
+  }
+});
+
 /** A pull-through cache of the lab's origin, on a machine of its own. */
 async function startMirror(lab: Lab): Promise<Registry> {
   return await startRegistry({
@@ -113,34 +147,6 @@ async function startMirror(lab: Lab): Promise<Registry> {
 async function fetchFrom(lab: Lab, { address }: Registry): Promise<void> {
   const entry = `registries:\n  ${REGISTRY}:\n    endpoint: http://${address}\n`;
   await writeFile(join(lab.directory, 'origins.yaml'), entry);
-}
-
-/** Ends the lab's own agent, and fills containerd's directory. */
-async function leaveOnly(lab: Lab, files: Readonly<Record<string, string>>): Promise<string> {
-  const certs = await bareCerts(lab);
-  for (const [name, text] of Object.entries(files)) {
-    await mkdir(dirname(join(certs, name)), { recursive: true });
-    await writeFile(join(certs, name), text);
-  }
-  return certs;
-}
-
-/** Pulls an image, of which every blob comes from the agent. */
-async function pullThrough(agent: Program, lab: Lab): Promise<void> {
-  const count = async (): Promise<number> => (await agent.metrics()).sum('circ_requests_total', { kind: 'blob' });
-  const [before, blobs] = [await count(), await lab.blobs(images.debian)];
-  await pullFresh(lab, images.debian);
-  await expectComplete(lab, images.debian, blobs);
-  expect((await count()) - before).toBe(blobs.length);
-}
-
-/** All files below a directory, with their texts. */
-async function filesOf(directory: string): Promise<Record<string, string>> {
-  const files: Record<string, string> = {};
-  for (const name of await readdir(directory, { recursive: true })) {
-    if (name.endsWith('hosts.toml')) files[name] = await readFile(join(directory, name), 'utf8');
-  }
-  return files;
 }
 
 function readersOf(reads: readonly RequestRecord[]): Set<string> {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { IMAGE_CONFIG } from '../../scripts/image/image-config.ts';
+import { LAYERS } from '../../scripts/image/root-layers.ts';
 
 const dockerfile = readFileSync('Dockerfile', 'utf8');
 const { version, dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
@@ -32,6 +33,11 @@ test('the Dockerfile makes an image that runs as the one that is made without Do
         .map((pair) => pair.split('=')),
     ) as unknown,
   }).toEqual(IMAGE_CONFIG);
+});
+
+test('the Dockerfile takes the layers of that image, in their order', () => {
+  const copied = dockerfile.matchAll(/^COPY --from=build \/image\/(\S+) \/$/gm);
+  expect(Array.from(copied, ([, layer]) => layer)).toEqual(LAYERS);
 });
 
 test('the Dockerfile builds with the Node that circ runs on', () => {

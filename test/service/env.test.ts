@@ -8,6 +8,7 @@ import {
   parseFlag,
   parseText,
   readEnv,
+  unknownNames,
   variable,
 } from '../../service/env.ts';
 import { parseSize } from '../../service/units.ts';
@@ -97,4 +98,17 @@ test('describeEnv gives a line for each variable, with meaning and default', () 
   expect(lines[0]).toMatch(/^ +CIRC_A +first \[1KiB\]$/);
   expect(lines[2]).toMatch(/^ +CIRC_C +third \[unset\]$/);
   expect(lines).toHaveLength(4);
+});
+
+test('a name of ours that is no variable is misspelt, unless Kubernetes made it of a Service', () => {
+  const ofService = [
+    'SERVICE_HOST',
+    'SERVICE_PORT',
+    'SERVICE_PORT_GRPC',
+    'PORT',
+    'PORT_5060_TCP',
+    'PORT_5060_TCP_ADDR',
+  ];
+  const env = Object.fromEntries(ofService.map((name) => [`CIRC_SHARED_TIER_${name}`, '1']));
+  expect(unknownNames(VARIABLES, { ...env, CIRC_A: '1', CIRC_AA: '1', AWS_A: '1' })).toEqual(['CIRC_AA']);
 });

@@ -129,14 +129,16 @@ describe.each(PROGRAMS)('$file', ({ file, name, variables, defaults = {}, listen
     expect(stderr).toMatch(/in use|EADDRINUSE/);
   });
 
-  test('ends with 1 and names the directory when that cannot be used', async () => {
+  test('ends with 1 and names the directory when that cannot be used, and settings that it does not know', async () => {
     await using directory = await tmpDir();
     const path = join(directory.path, 'file');
     await writeFile(path, 'no directory');
     const env = { ...environment(directory), CIRC_AGENT_CACHE_DIR: path, CIRC_TIER_STORE: `file://${path}` };
-    const { code, stderr } = await run(file, { env });
+    const { code, stdout, stderr } = await run(file, { env: { ...env, CIRC_TEIR_STORE: 'misspelt' } });
     expect(code).toBe(1);
     expect(stderr).toContain(path);
+    expect(stdout).toMatch(/"variables":\[[^\]]*"CIRC_TEIR_STORE".*these are no settings of this program/);
+    expect(stdout).not.toContain('misspelt');
   });
 
   test('ends with 1 and says so when another process uses its directory', async () => {

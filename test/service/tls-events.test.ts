@@ -12,14 +12,16 @@ function listening() {
   const metrics = new Registry();
   const log = pino({ level: 'debug' }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
   const events = tlsEvents(log, metrics)('shared-tier', 'CIRC_TLS_*');
-  return { events, lines, scrape: async () => new Scrape(await metrics.metrics()) };
+  const text = async (): Promise<string> => await metrics.metrics();
+  return { events, lines, text, scrape: async () => new Scrape(await text()) };
 }
 
 test('a certificate shows when it ends, and how its changes went', async () => {
-  const { events, lines, scrape } = listening();
+  const { events, lines, scrape, text } = listening();
   const certificate = 'shared-tier';
   events.loaded(contents);
   expect(lines).toEqual([]); // the start is no change
+  expect(await text()).toContain(`circ_tls_reloads_total{certificate="${certificate}",result="kept"} 0\n`);
   events.loaded({ ...contents, endsAtMs: ENDS_AT_MS + 1_000 });
   events.kept(new Error('tls.crt is no certificate'));
   const metrics = await scrape();

@@ -60,6 +60,8 @@ export interface Observed {
   readonly kind: string;
   readonly method: string;
   readonly status: number;
+  readonly host: string;
+  readonly error?: unknown;
 }
 
 export interface ClientsOptions {
@@ -83,7 +85,7 @@ export function clientsOf(registries: Record<string, { url: string }>, options: 
     origins: new Origins(parsed),
     guard: new AddressGuard(parsed.denyNetworks),
     proxy: parsed.proxy,
-    observe: ({ origin, kind, method, status }) => observed.push({ registry: origin.registry, kind, method, status }),
+    observe: ({ origin, ...event }) => observed.push({ registry: origin.registry, ...event }),
     unlisted: (_registry, what) => unlisted.push(what),
     credentialsFailed: (_registry, error) => credentialsFailed.push(error),
     ...more,

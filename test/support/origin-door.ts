@@ -12,8 +12,8 @@ export interface Refusal {
   readonly status: 400 | 401 | 403 | 404;
   readonly code: string;
   readonly message?: string;
-  /** Whether it asks for credentials: not at all, as it asks a bare request, or with `error=` as well. */
-  readonly challenge: 'none' | 'bare' | 'error';
+  /** Whether it asks for credentials: not at all, as it asks a bare request, with `error=` as well, or for a password. */
+  readonly challenge: 'none' | 'bare' | 'error' | 'basic';
 }
 
 export interface DoorOptions {
@@ -84,7 +84,8 @@ export class Door {
     };
     const { repository } = exchange.record;
     const actions = isPush(exchange) ? 'pull,push' : 'pull';
-    const text = this.challenge(repository, challenge === 'error' ? error[reason] : undefined, actions);
+    const told = this.challenge(repository, challenge === 'error' ? error[reason] : undefined, actions);
+    const text = challenge === 'basic' ? `Basic realm="${this.#options.basicRealm}"` : told;
     sendError(exchange, status, code, challenge === 'none' ? {} : { 'www-authenticate': text }, message);
     return false;
   }

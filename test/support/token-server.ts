@@ -10,6 +10,8 @@ export interface TokenRules {
   refuseAnonymous?: 401 | 403;
   /** What a caller gets who asks for a repository that is closed to him: a token without it, or this status. */
   onNoAccess: 'empty-token' | 401 | 403;
+  /** What an unknown name or a wrong password gets: 401, or a token that opens nothing. */
+  onWrongLogin: 'empty-token' | 401;
   /** What a refusal for want of access says. */
   refusal?: string;
   /** For how long a token is good, in seconds from its making. */
@@ -22,7 +24,7 @@ export interface TokenRules {
    * How a POST (OAuth2) is answered; `identity`: with a token for identity tokens, and 400 for passwords; a number: with
    * that status, as by registries that know only GET.
    */
-  post: 'token' | 'identity' | 404 | 400;
+  post: 'token' | 'identity' | 404 | 400 | 405;
   /** A scope that stands for all that its caller may read, as `aws` at public.ecr.aws. */
   wideScope?: string;
   /** What becomes of a request with a scope that names no repository here: the scope is left out, or this status. */
@@ -41,6 +43,7 @@ export class TokenAuthority {
   readonly access: Access;
   readonly rules: TokenRules = {
     onNoAccess: 'empty-token',
+    onWrongLogin: 401,
     lifeSeconds: 300,
     expiresIn: 'true',
     field: 'both',
@@ -118,7 +121,7 @@ export class TokenAuthority {
 
   #give(exchange: Exchange, caller: Caller, scopes: readonly string[]): void {
     const { rules, access } = this;
-    if (caller === 'wrong') return sendError(exchange, 401, 'UNAUTHORIZED');
+    if (caller === 'wrong' && rules.onWrongLogin === 401) return sendError(exchange, 401, 'UNAUTHORIZED');
     if (caller === 'anonymous' && rules.refuseAnonymous !== undefined) {
       return sendError(exchange, rules.refuseAnonymous, rules.refuseAnonymous === 401 ? 'UNAUTHORIZED' : 'DENIED');
     }

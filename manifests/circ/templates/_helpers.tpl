@@ -56,7 +56,7 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 {{- end }}
 
 {{- define "circ.priorityClass" -}}
-{{- if .Values.priorityClass.create }}{{ include "circ.agent" . }}{{ else }}{{ .Values.priorityClass.name }}{{ end }}
+{{- if .Values.priorityClass.create }}{{ include "circ.agent" . }}-{{ .Release.Namespace }}{{ else }}{{ .Values.priorityClass.name }}{{ end }}
 {{- end }}
 
 {{/* Replicas need Leases only where they can be several. */}}
@@ -64,15 +64,33 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 {{ ternary "kubernetes" "memory" (eq .Values.tier.store.type "s3") }}
 {{- end }}
 
+{{/* A value as Kubernetes wants it, a string: numbers in files are floats, and large ones would become 1e+06. */}}
+{{- define "circ.text" -}}
+{{- if kindIs "float64" . }}{{ if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* Labels, annotations: a map name: value. */}}
+{{- define "circ.texts" -}}
+{{- range $name, $value := . }}
+{{ quote $name }}: {{ include "circ.text" $value | quote }}
+{{- end }}
+{{- end }}
+
 {{/* Variables of a map name: value, in the order of names. */}}
 {{- define "circ.env" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "circ.text" $value | quote }}
 {{- end }}
 {{- end }}
 
 {{- define "circ.probe" -}}
+startupProbe:
+  # A large cache is looked through before anything else: a second for 8,000 contents, on a disk that has to search for them.
+  httpGet: { path: /livez, port: status }
+  periodSeconds: 1
+  timeoutSeconds: 2
+  failureThreshold: 600
 livenessProbe:
   httpGet: { path: /livez, port: status }
   periodSeconds: 10

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CHECKS } from '../../../circctl/doctor/checks.ts';
@@ -27,6 +27,43 @@ describe('on a node where all is well', () => {
   });
 });
 
+describe('in the agent’s own pod, where nothing of containerd is but the directory of hosts.toml files', () => {
+  test.each([CERTS, '/var/lib/rancher/k3s/agent/etc/containerd/certs.d'])(
+    'the doctor finds nothing, and says what it cannot see, with %s',
+    async (directory) => {
+      await using node = await healthyNode({ certs: directory });
+      await rm(join(node.root, CONFIG));
+      await rm(join(node.root, '/usr/bin/containerd'));
+      const diagnosis = await node.diagnose();
+      expect(foundIn(diagnosis)).toEqual([]);
+      const unseen = Object.entries(diagnosis).filter(([, { kind }]) => kind === 'skipped');
+      expect(unseen.map(([name]) => name)).toEqual(['containerd-too-old', 'config-path']);
+      expect(diagnosis['certs-directory']).toMatchObject({ told: expect.stringContaining(directory) as string });
+      await node.put(`${directory}/quay.io/hosts.toml`, '[host');
+      expect(foundIn(await node.diagnose())).toEqual(['broken-hosts-toml']);
+    },
+  );
+
+  test('directories that this user may not look into are told, and not taken for none', async () => {
+    await using node = await healthyNode();
+    await mkdir(join(node.root, '/var/lib'), { recursive: true });
+    await symlink('rancher', join(node.root, '/var/lib/rancher')); // root may look everywhere, but not down there
+    const { code, err } = await circctl(['doctor', '--root', node.root], { env: node.env });
+    expect(code).toBe(2);
+    expect(err).toContain('/var/lib/rancher/k3s/agent/etc/containerd/config.toml cannot be looked at (ELOOP)');
+  });
+
+  test('--only looks for nothing else', async () => {
+    await using node = await healthyNode();
+    await rm(join(node.root, CONFIG));
+    const diagnosis = await node.diagnose({}, ['--only', 'containerd-too-old', '--only', 'config-path']);
+    expect(Object.entries(diagnosis).map(([name, { kind }]) => [name, kind])).toEqual([
+      ['containerd-too-old', 'ok'],
+      ['config-path', 'found'],
+    ]);
+  });
+});
+
 describe('the doctor finds', () => {
   test.each([
     ['unset', configWith('')],
@@ -52,14 +89,38 @@ describe('the doctor finds', () => {
     expect(findingsOf(diagnosis, 'config-path')[0]?.problem).toContain('is a list');
   });
 
-  test('a config_path beside mirrors of the old way', async () => {
+  test.each([
+    ['mirrors', 'cri.v1.images', ".mirrors.'docker.io']\nendpoint = ['https://x']"],
+    ['configs.…tls', 'grpc.v1.cri', ".configs.'quay.io'.tls]\nca_file = '/ca.pem'"],
+  ])('a config_path beside %s of the old way', async (what, plugin, old) => {
     await using node = await healthyNode();
-    const mirrors = `[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'docker.io']\nendpoint = ['https://x']`;
-    await node.put(CONFIG, configWith(`config_path = "${CERTS}"\n${mirrors}`));
+    const registry = `[plugins.'io.containerd.${plugin}'.registry`;
+    const version = plugin === 'grpc.v1.cri' ? 2 : 3;
+    await node.put(CONFIG, `version = ${version}\n${registry}]\nconfig_path = "${CERTS}"\n${registry}${old}\n`);
     expect(findingsOf(await node.diagnose(), 'config-path')[0]?.problem).toContain(
-      'registry.mirrors cannot stand beside',
+      `registry.${what} cannot stand beside`,
     );
   });
+
+  test('nothing wrong with logins beside a config_path, as k3s writes them there for its registries.yaml', async () => {
+    await using node = await healthyNode();
+    const login = `[plugins.'io.containerd.cri.v1.images'.registry.configs.'quay.io'.auth]\nusername = 'me'`;
+    await node.put(CONFIG, configWith(`config_path = "${CERTS}"\n${login}`));
+    expect(foundIn(await node.diagnose())).toEqual([]);
+  });
+
+  test.each([
+    ['version = 3', 'io.containerd.cri.v1.images', 'io.containerd.cri.v1.images'],
+    ['version = 2', 'io.containerd.grpc.v1.cri', 'io.containerd.grpc.v1.cri"."containerd'],
+  ])(
+    'nothing wrong with a list where unpacked layers are discarded, as on EKS, by %s',
+    async (version, plugin, images) => {
+      await using node = await healthyNode();
+      const list = `[plugins."${plugin}".registry]\nconfig_path = "${CERTS}:/etc/docker/certs.d"\n`;
+      await node.put(CONFIG, `${version}\n[plugins."${images}"]\ndiscard_unpacked_layers = true\n${list}`);
+      expect(foundIn(await node.diagnose())).toEqual([]);
+    },
+  );
 
   test('a containerd configuration that cannot be parsed', async () => {
     await using node = await healthyNode();

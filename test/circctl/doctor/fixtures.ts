@@ -19,7 +19,10 @@ export function configWith(registry: string): string {
 export type Diagnosis = Readonly<Record<string, Verdict>>;
 
 /** A node in a directory, and a house whose agent looks after its hosts.toml files: all is well at first. */
-export async function healthyNode(options: { tier?: Record<string, string> } = {}) {
+export async function healthyNode({
+  certs = CERTS,
+  ...options
+}: { certs?: string; tier?: Record<string, string> } = {}) {
   const running = new AsyncDisposableStack();
   const { path: root } = running.use(await tmpDir());
   const put = async (path: string, text: string, mode = 0o644): Promise<void> => {
@@ -27,13 +30,13 @@ export async function healthyNode(options: { tier?: Record<string, string> } = {
     await writeFile(join(root, path), text);
     await chmod(join(root, path), mode);
   };
-  await put(CONFIG, configWith(`config_path = "${CERTS}"`));
+  await put(CONFIG, configWith(`config_path = "${certs}"`));
   await put(PROGRAM, '#!/bin/sh\necho containerd github.com/containerd/containerd/v2 2.4.2 0123abc\n', 0o755);
-  const house = running.use(await startHouse({ agent: { CIRC_CONTAINERD_CERTS_DIR: join(root, CERTS) }, ...options }));
+  const house = running.use(await startHouse({ agent: { CIRC_CONTAINERD_CERTS_DIR: join(root, certs) }, ...options }));
   const env = {
     CIRC_AGENT_LISTEN: formatAddress(house.agent.mirror),
     CIRC_SHARED_TIER: formatAddress(house.tierGrpc),
-    CIRC_CONTAINERD_CERTS_DIR: CERTS,
+    CIRC_CONTAINERD_CERTS_DIR: certs,
     CIRC_AGENT_CACHE_DIR: house.agentDirectory,
     CIRC_AGENT_MIN_FREE: '0%',
   };

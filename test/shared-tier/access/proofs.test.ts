@@ -44,7 +44,8 @@ async function proofsOf(options: TierOptions = {}, originOptions: OriginOptions 
     layer,
     bearer: (repository: string = APP) => callers.credential(Authorization.bearer(origin.tokens.issue([repository]))),
     head: (credential = ANONYMOUS, accept: string[] = []) => proofs.manifest(subject(credential), tag, accept),
-    blob: (credential = ANONYMOUS, digest = layer) => proofs.blob(subject(credential), digest),
+    blob: (credential = ANONYMOUS, digest = layer) =>
+      proofs.blob(subject(credential), digest, { as: 'question', sizeIfUntold: undefined }),
     end: (credential = ANONYMOUS, place = here) => grants.repositoryEnd({ caller: credential.key, place }, NONE),
     manifestEnd: (credential = ANONYMOUS) =>
       grants.manifestEnd({ caller: credential.key, place: here }, NONE, manifest.digest),

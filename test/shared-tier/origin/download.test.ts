@@ -27,6 +27,28 @@ describe('a small blob', () => {
     expect((await t.it.run(t.digest)).toString()).toBe('x');
   });
 
+  test('is one GET as well when only a manifest has told its size', async () => {
+    await using t = await originWith(small, { noLength: true, ranges: false });
+    expect(await isWhole(await t.it.run(t.digest, { sizeIfUntold: async () => small.sizeBytes }), t.digest)).toBe(true);
+    expect([t.origin.requests.length, t.origin.bodyBytes(t.digest)]).toEqual([1, small.sizeBytes]);
+  });
+
+  test('that is broken off where only a manifest has told its size begins again', async () => {
+    await using t = await originWith(small, { noLength: true, ranges: false });
+    t.origin.once({ resetAt: MIB + 1 });
+    expect(await isWhole(await t.it.run(t.digest, { sizeIfUntold: async () => small.sizeBytes }), t.digest)).toBe(true);
+    expect(t.origin.requests).toHaveLength(2);
+  });
+
+  test.each([small.sizeBytes - 1, small.sizeBytes + 1])(
+    'is not taken for whole when a manifest says %i',
+    async (size) => {
+      await using t = await originWith(small, { noLength: true, ranges: false });
+      const error = await failureOf(t.it.run(t.digest, { sizeIfUntold: async () => size }));
+      expect(['CORRUPT', 'UNAVAILABLE']).toContain(error.code);
+    },
+  );
+
   test.each<[string, Moods]>([
     ['truncated', { truncateAt: MIB + 1 }],
     ['reset', { resetAt: MIB + 1 }],

@@ -147,6 +147,11 @@ describe('an origin that cannot be reached', () => {
     await using tier = clientsOf({ [REGISTRY]: { url: 'https://no-such-host.invalid' } });
 
     expect((await failureOf(tier.registry().headManifest(APP, tag, ask))).code).toBe('UNAVAILABLE');
+    expect(tier.observed[0]).toMatchObject({
+      status: 0,
+      host: 'no-such-host.invalid',
+      error: { syscall: 'getaddrinfo' },
+    });
   });
 
   test('that resets the connection gets another try', async () => {

@@ -94,6 +94,18 @@ describe('a token', () => {
     expect(await tier.registry().headManifest(APP, tag, ask)).toMatchObject({ mediaType: expect.any(String) });
   });
 
+  test('whose server is away is no answer, and counted as that', async () => {
+    const host = '127.0.0.1:1';
+    await using registry = await httpServer((_request, response) => {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${host}/token",service="s"` }).end();
+    });
+    await using tier = clientsOf({ [REGISTRY]: registry }, { entry: { tokenHosts: [host] } });
+
+    expect((await failureOf(tier.registry().headManifest(APP, tag, ask))).code).toBe('UNAVAILABLE');
+
+    expect(tier.observed).toContainEqual(expect.objectContaining({ kind: 'token', status: 0, host }));
+  });
+
   test('is not followed to where its server redirects', async () => {
     await using other = await httpServer((_request, response) => response.end(JSON.stringify({ token: 'abc' })));
     await using server = await httpServer((request, response) => {

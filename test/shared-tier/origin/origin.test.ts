@@ -174,3 +174,11 @@ describe('allow and deny', () => {
     expect(isServed(name, file)).toBe(served);
   });
 });
+
+test('the metrics know beforehand every name that they will have for a registry', () => {
+  const origins = new Origins(parseOriginsFile(JSON.stringify({ registries: { 'registry.lab': {} } })));
+  const names = ['registry.lab', 'docker.io', 'registry.of.somebody.example'];
+  const labels = names.map((name) => origins.get(parseRegistry(name)).label);
+  expect(labels).toEqual(['registry.lab', 'docker.io', 'other']);
+  expect(origins.labels).toEqual(expect.arrayContaining(labels));
+});

@@ -3,15 +3,20 @@ import type { Refusal } from '../origin-door.ts';
 import { startOrigin } from '../origin.ts';
 import { type RegistryKind, type TestRegistry, assemble } from './registry.ts';
 
-const refusal: Refusal = { status: 401, code: 'UNAUTHORIZED', challenge: 'bare' };
+const unauthorized = { status: 401, code: 'UNAUTHORIZED' } as const;
+const bare: Refusal = { ...unauthorized, challenge: 'bare' };
+const refused: Refusal = { ...unauthorized, challenge: 'basic' };
 
-/** Harbor: 401 first, for public projects too; its service has one name wherever it runs; it serves blobs itself. */
+/**
+ * Harbor, as 2.15 was seen to be: 401 first, for public projects too; its service has one name wherever it runs; who is
+ * wrong gets a token that opens nothing, and a challenge for a password where that is refused; it serves blobs itself.
+ */
 export async function startHarbor(access: AccessOptions = {}): Promise<TestRegistry> {
   return await assemble('harbor.test', async (running) => {
-    const refusals = { 'no-credentials': refusal, 'bad-credentials': refusal, 'no-access': refusal };
+    const refusals = { 'no-credentials': bare, 'bad-credentials': refused, 'no-access': refused };
     const ways = { auth: 'bearer', service: 'harbor-registry', tokenPath: '/service/token', refusals } as const;
-    const origin = running.use(await startOrigin({ ...access, ...ways, concealsMissing: true }));
-    Object.assign(origin.tokens.rules, { lifeSeconds: 1800, post: 404 });
+    const origin = running.use(await startOrigin({ ...access, ...ways, basicRealm: 'harbor' }));
+    Object.assign(origin.tokens.rules, { lifeSeconds: 1800, post: 405, onWrongLogin: 'empty-token' });
     return { origin };
   });
 }

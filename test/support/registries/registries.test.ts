@@ -95,9 +95,9 @@ const WAYS: Record<string, Ways> = {
   'harbor.test': {
     open: '401, GET 200, 200',
     closed: '401, GET 200, 401',
-    own: '401, POST 404, GET 200, 200',
-    foreign: '401, POST 404, GET 200, 401',
-    missing: '401, GET 200, 401',
+    own: '401, POST 405, GET 200, 200',
+    foreign: '401, POST 405, GET 200, 401',
+    missing: '401, GET 200, 404',
     headBlob: '200',
     getBlob: '200',
     challenge: { service: 'harbor-registry', scope },
