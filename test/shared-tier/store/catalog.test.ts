@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../oci/digest.ts';
 import { Catalog } from '../../../shared-tier/store/catalog.ts';
+import { takeClock } from '../../support/house-clock.ts';
 import { s3Store } from './fixtures.ts';
 
 const digests = ['a', 'b', 'c'].map((text) => digestOf(Buffer.from(text)));
@@ -9,12 +10,17 @@ const [first = digestOf(Buffer.from('')), ...others] = digests;
 describe('a catalog', () => {
   test('whose bucket says nothing is waited for once, not once for each content', async () => {
     await using it = await s3Store();
+    using clock = takeClock();
     await it.store.put(first, Buffer.from('a'));
     const catalog = new Catalog(it.bucket, () => undefined, { answerMs: 300 });
     expect(await catalog.read(first)).toMatchObject({ sizeBytes: 1 });
     expect(catalog.isAway).toBe(false);
     it.server.moods.push({ method: 'GET', silent: true });
     const asked = it.server.requests.length;
+    const waiting = catalog.read(first, () => false);
+    // By the clock that measures it, a timer may go off too soon.
+    await clock.forward(-2);
+    expect(await waiting).toMatchObject({ sizeBytes: 1 });
     for (const digest of [...others, ...others]) {
       await expect(catalog.read(digest)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     }
