@@ -116,6 +116,7 @@ test('plain names before circ: a path with override_path is asked behind circ, b
   for (const { file, toml } of placesOfPath) {
     const files = { [file]: toml(`http://${harbor.address}/v2/hub`) };
     const certs = await leaveOnly(lab, files);
+    await pullByPath();
     {
       await using agent = await manage(lab);
       const before = await harbor.requests();
