@@ -11,6 +11,7 @@ import type { Descriptor } from './lab.ts';
 import type { Namespace, Network } from './network.ts';
 import { type Registry, startRegistry } from './registry.ts';
 import { sandboxImage } from './sandbox-image.ts';
+import { kubeToolPath } from './kube-tools.ts';
 import { type OriginOnSite, REGISTRY, Site } from './site.ts';
 import { toolPath } from './tools.ts';
 import { until } from './until.ts';
@@ -58,6 +59,8 @@ export interface Cluster extends AsyncDisposable {
   uninstall(): Promise<void>;
   /** Config and layers of an image of the origin. */
   blobs(image: string): Promise<Descriptor[]>;
+  /** Runs kubectl as who may do everything. @returns what it prints */
+  kubectl(...args: readonly string[]): Promise<string>;
   /** Runs crane where circ's own registry is; it has the password of the origin. */
   crane(...args: readonly string[]): Promise<string>;
 }
@@ -155,6 +158,8 @@ export async function startCluster(nodeCount = 2): Promise<Cluster> {
       const { config, layers } = JSON.parse(text) as { config: Descriptor; layers: Descriptor[] };
       return [config, ...layers];
     },
+    kubectl: async (...args) =>
+      (await hub.run([kubeToolPath('kubectl'), '--kubeconfig', kube.kubeconfig, ...args], { env })).stdout.trim(),
     crane,
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };

@@ -28,6 +28,7 @@ const tools = {
     version: KUBERNETES,
   },
   kubelet: { module: 'k8s.io/kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', version: KUBERNETES },
+  kubectl: { module: 'k8s.io/kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl', version: KUBERNETES },
 } as const;
 
 export type KubeTool = keyof typeof tools;

@@ -135,6 +135,21 @@ test('a private image is pulled through circ on one node, and from circ on the o
   expect(await readsDuring(async () => expect(await startPod(second, model)).toBe('Succeeded'))).toEqual([]);
 });
 
+test('in an agent’s pod the doctor finds all well, called as docs/troubleshooting.md says', async () => {
+  await cluster.install(cluster.onDisk());
+  const [{ name }] = cluster.nodes;
+  const ofNode = ['-l', 'app.kubernetes.io/component=agent', '--field-selector', `spec.nodeName=${name}`];
+  const pod = await cluster.kubectl('-n', NAMESPACE, 'get', 'pods', '-o', 'name', ...ofNode);
+  const report = await cluster.kubectl('-n', NAMESPACE, 'exec', pod, '--', 'node', 'circctl/main.js', 'doctor');
+  const verdicts = report.split('\n').map((line) => line.split(/ +/, 2));
+  // Of containerd itself a pod sees nothing.
+  expect(verdicts.filter(([verdict]) => verdict !== 'ok')).toEqual([
+    ['skipped', 'containerd-too-old'],
+    ['skipped', 'config-path'],
+  ]);
+  expect(verdicts.length).toBeGreaterThanOrEqual(10);
+});
+
 test.each([
   ['agents are', AGENTS],
   ['shared tier is', TIER],
