@@ -16,7 +16,7 @@ import { PrivateAddressError } from './origin/dispatcher.ts';
 import type { Unlisted } from './origin/origin.ts';
 import type { ObserveOrigin } from './origin/response.ts';
 import type { ReportQuestion } from './grpc-server.ts';
-import type { ReadReport } from './signed-reads.ts';
+import type { ReadEvents } from './signed-reads.ts';
 import type { TurnsEvents } from './turns.ts';
 
 /** One function per thing that happens in the shared tier: its metrics and its log line together. */
@@ -27,7 +27,7 @@ export interface TierEvents {
   readonly leases: LeasesEvents;
   readonly leaseOperation: (verb: LeaseVerb, result: LeaseResult) => void;
   readonly evicted: (digest: Digest, reason: EvictionReason) => void;
-  readonly read: (report: ReadReport) => void;
+  readonly read: ReadEvents;
   readonly pushed: (client: OriginClient, bytes: number) => void;
   readonly question: ReportQuestion;
   readonly admin: (method: string, subject: string, peer: string, error: OciError | undefined) => void;
@@ -204,9 +204,11 @@ export function tierEvents(log: Logger, metrics: MetricsRegistry, gauges: TierGa
       evictions.inc({ reason });
       log[reason === 'damaged' ? 'warn' : 'debug']({ digest, reason }, 'evicted');
     },
-    read: ({ bytes, error }) => {
-      readBytes.inc(bytes);
-      if (error) log.info({ bytes, code: error.code, reason: error.message, err: error.cause }, 'read broken off');
+    read: {
+      sent: (bytes) => readBytes.inc(bytes),
+      ended: ({ bytes, error }) => {
+        if (error) log.info({ bytes, code: error.code, reason: error.message, err: error.cause }, 'read broken off');
+      },
     },
     question: (method, durationMs, { error, fromOrigin }) => {
       outcomes.inc({ method, outcome: error ? outcomeOf(error) : fromOrigin ? 'origin' : 'tier-hit' });

@@ -160,7 +160,7 @@ export async function startSharedTier(config: TierConfig, log: Logger): Promise<
     scheme: material ? 'https' : 'http',
     presign: async ({ registry }, digest, validForMs) =>
       (await records.hasFrom(registry, digest)) ? await store.presign?.(digest, validForMs) : undefined,
-    report: events.read,
+    events: events.read,
   });
   const names = registryNames(config.origins);
   const { notKept } = events;

@@ -25,6 +25,12 @@ export interface ReadReport {
   readonly error: OciError | undefined;
 }
 
+export interface ReadEvents {
+  /** While a read goes on: so many bytes more were handed to its connection. */
+  readonly sent: (bytes: number) => void;
+  readonly ended: (report: ReadReport) => void;
+}
+
 export interface SignedReadsOptions {
   readonly images: Images;
   readonly seal: Seal<ReadClaims>;
@@ -38,7 +44,7 @@ export interface SignedReadsOptions {
     digest: Digest,
     validForMs: number,
   ) => Promise<string | undefined>;
-  readonly report: (report: ReadReport) => void;
+  readonly events: ReadEvents;
 }
 
 const PREFIX = '/circ/v1/read/';
@@ -119,6 +125,7 @@ export class SignedReads {
         response.flushHeaders();
         await sendChunks(response, content.chunks({ start, end }, gone), (sent) => {
           bytes += sent;
+          this.#options.events.sent(sent);
         });
       } catch (reason) {
         failure = OciError.from(reason);
@@ -127,7 +134,7 @@ export class SignedReads {
           response.writeHead(failure.status, { 'content-length': Buffer.byteLength(body) }).end(body);
         }
       }
-      this.#options.report({ bytes, error: failure });
+      this.#options.events.ended({ bytes, error: failure });
     });
     app.get(`${BEGUN_PREFIX}*`, async (request, reply) => {
       await reply.code(this.#begun.has(sealIn(request.raw.url, BEGUN_PREFIX)) ? 204 : 404).send();

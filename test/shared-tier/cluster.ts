@@ -81,7 +81,7 @@ async function replicaOf(
     images: tier.images,
     seal: new Seal<ReadClaims>(MASTER_KEY, 'read'),
     advertise: () => address,
-    report: () => undefined,
+    events: { sent: () => undefined, ended: () => undefined },
   }).register(app);
   stack.defer(() => app.close());
   address = (await app.listen({ host: '127.0.0.1', port: 0 })).replace('http://', '');

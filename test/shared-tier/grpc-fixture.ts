@@ -11,7 +11,7 @@ export async function grpcServerOf(
     images,
     seal: new Seal(Buffer.alloc(32), 'read'),
     advertise: () => 'replica.test:5061',
-    report: () => undefined,
+    events: { sent: () => undefined, ended: () => undefined },
   });
   return await GrpcServer.start({ listen: { host: '127.0.0.1', port: 0 }, images, access, reads, ...options });
 }

@@ -25,12 +25,18 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
   const tier = stack.use(await tierOf({ [REGISTRY]: origin }));
   const seal = new Seal<ReadClaims>(key, 'read');
   const reports: ReadReport[] = [];
+  const counted = { bytes: 0 };
   let address = '';
   const reads = new SignedReads({
     images: tier.images,
     seal,
     advertise: () => address,
-    report: (report) => reports.push(report),
+    events: {
+      sent: (more) => {
+        counted.bytes += more;
+      },
+      ended: (report) => reports.push(report),
+    },
   });
   const app = createOciServer({
     source: tierSource(tier.images, tier.access),
@@ -53,6 +59,7 @@ async function readsOf(mood: Moods = {}, isCommitted = true) {
     origin,
     reads,
     reports,
+    counted,
     seal,
     url: (validForMs = 60_000) => reads.url(REGISTRY, digest, validForMs),
     urlOf: (claims: object) =>
@@ -78,6 +85,7 @@ describe('a signed read', () => {
     expect(answer.headers['content-length']).toBe(String(bytes.length));
     expect(answer.headers['transfer-encoding']).toBeUndefined();
     await expect.poll(() => it.reports).toEqual([{ bytes: bytes.length, error: undefined }]);
+    expect(it.counted).toEqual({ bytes: bytes.length });
   });
 
   test.each([
@@ -119,6 +127,16 @@ describe('a signed read', () => {
     await expect.poll(() => it.received.bytes).toBeGreaterThan(100_000);
     await it.fetches[Symbol.asyncDispose]();
     expect((await reading).error).toBeUndefined();
+  });
+
+  test('is counted while it goes on', async () => {
+    await using it = await readsOf({ stallAt: 2 * MIB }, false);
+    const gone = new AbortController();
+    using ending = new DisposableStack();
+    ending.defer(() => gone.abort());
+    const answer = await fetch(it.url(), { signal: gone.signal });
+    await expect.poll(() => it.counted.bytes).toBeGreaterThan(100_000);
+    expect([answer.status, it.reports]).toEqual([200, []]);
   });
 
   test('is known to have begun from its beginning on, and no other one is', async () => {
