@@ -13,7 +13,7 @@ import { type Registry, startRegistry } from './registry.ts';
 import { sandboxImage } from './sandbox-image.ts';
 import { kubeToolPath } from './kube-tools.ts';
 import { type OriginOnSite, REGISTRY, Site } from './site.ts';
-import { toolPath } from './tools.ts';
+import { craneIn } from './crane.ts';
 import { until } from './until.ts';
 import { VersityGateway } from './versitygw.ts';
 
@@ -94,8 +94,7 @@ export async function startCluster(nodeCount = 2): Promise<Cluster> {
   const docker = JSON.stringify({ auths: { [origin.address]: { auth: AUTH } } });
   await writeFile(join(directory, '.docker/config.json'), docker);
   const env = { PATH: process.env['PATH'], HOME: directory };
-  const crane = async (...args: readonly string[]): Promise<string> =>
-    (await own.namespace.run([toolPath('crane'), ...args], { env, timeoutMs: 240_000 })).stdout.trim();
+  const crane = craneIn({ namespace: own.namespace, home: directory, timeoutMs: 240_000 });
   const files = join(directory, 'debian.tar');
   await crane('export', `${origin.address}/${images.debian}`, files);
   const sandbox = await sandboxImage(files, directory);

@@ -11,6 +11,7 @@ import { Namespace } from './network.ts';
 import { cacheDir } from './paths.ts';
 import { startRegistry } from './registry.ts';
 import { run } from './run.ts';
+import { craneIn } from './crane.ts';
 import { toolPath } from './tools.ts';
 
 /** Raise it when an image below changes: the images of another recipe are built anew. */
@@ -76,9 +77,7 @@ async function build(scratch: string): Promise<void> {
     directory: scratch,
     logFile: join(scratch, 'registry.log'),
   });
-  const crane = async (...args: readonly string[]): Promise<void> => {
-    await namespace.run([toolPath('crane'), ...args], { timeoutMs: 300_000, env: { HOME: scratch } });
-  };
+  const crane = craneIn({ namespace, home: scratch, timeoutMs: 300_000 });
   const append = async (image: string, platform: string, layers: readonly string[], flags: readonly string[] = []) => {
     const tag = `${registry.address}/${image}`;
     await crane('append', ...flags, ...layers.flatMap((layer) => ['-f', layer]), '-t', tag);

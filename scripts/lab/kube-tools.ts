@@ -1,6 +1,6 @@
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeOnce } from './make-once.ts';
+import { buildOnce } from './build-once.ts';
 import { cacheDir } from './paths.ts';
 import { run } from './run.ts';
 
@@ -48,13 +48,9 @@ export async function buildKubeTools(say: (line: string) => void): Promise<void>
   await mkdir(binDir, { recursive: true });
   for (const [name, tool] of Object.entries(tools)) {
     const target = join(binDir, `${name}-${tool.version}`);
-    await makeOnce(target, async (scratch) => {
-      say(`go build ${tool.package}@${tool.version} …`);
-      const start = performance.now();
+    await buildOnce(target, `${tool.package}@${tool.version}`, say, async (scratch) => {
       await prepareModule(scratch, tool.module, tool.version);
       await go(scratch, 'build', '-trimpath', '-ldflags', flagsOf(tool.version), '-o', 'built', tool.package);
-      say(`  ${Math.round((performance.now() - start) / 1000)} s`);
-      return join(scratch, 'built');
     });
   }
 }

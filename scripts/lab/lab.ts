@@ -7,7 +7,7 @@ import type { Namespace, Network } from './network.ts';
 import type { Registry } from './registry.ts';
 import { lastLines } from './run.ts';
 import { REGISTRY, Site } from './site.ts';
-import { toolPath } from './tools.ts';
+import { craneIn } from './crane.ts';
 
 export { REGISTRY };
 
@@ -98,10 +98,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   };
   const containerd = stack.use(await startContainerd(options));
 
-  const crane = async (namespace: Namespace, ...args: readonly string[]): Promise<string> => {
-    const env = { PATH: process.env['PATH'], HOME: directory };
-    return (await namespace.run([toolPath('crane'), ...args], { timeoutMs: 240_000, env })).stdout.trim();
-  };
+  const crane = async (namespace: Namespace, ...args: readonly string[]): Promise<string> =>
+    await craneIn({ namespace, home: directory, timeoutMs: 240_000 })(...args);
   const running = stack.move();
   return {
     network,

@@ -1,11 +1,11 @@
 import { cp, mkdir, realpath, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { craneIn } from './crane.ts';
 import { librariesOf } from '../image/root-layers.ts';
 import type { Namespace } from './network.ts';
 import { ensureNpmCache, NPM_CACHE } from './npm-cache.ts';
 import { repositoryRoot } from './paths.ts';
 import { run } from './run.ts';
-import { toolPath } from './tools.ts';
 
 /** What building circ's image calls, besides Node and npm. */
 const PROGRAMS = ['bash', 'chmod', 'env', 'sh', 'strip'].map((name) => `/usr/bin/${name}`);
@@ -41,8 +41,7 @@ export async function pushNodeBase(namespace: Namespace, directory: string, tag:
     // What is in the cache is known by where it came from.
     npm_config_registry: (await run(['npm', 'config', 'get', 'registry'])).stdout.trim(),
   };
-  const crane = async (...args: readonly string[]): Promise<void> =>
-    void (await namespace.run([toolPath('crane'), ...args], { timeoutMs: 120_000, env: { HOME: directory } }));
+  const crane = craneIn({ namespace, home: directory, timeoutMs: 120_000 });
   const layers = [layer, await ensureNpmCache()].flatMap((file) => ['--new_layer', file]);
   await crane('append', '--oci-empty-base', ...layers, '--new_tag', tag);
   const platform = `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`;

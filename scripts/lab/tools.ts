@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeOnce } from './make-once.ts';
+import { buildOnce } from './build-once.ts';
 import { cacheDir } from './paths.ts';
 import { run } from './run.ts';
 
@@ -59,13 +59,7 @@ export async function buildTools(say: (line: string) => void, which = Object.key
   for (const name of which) {
     const tool: GoTool = tools[name];
     const target = join(binDir, `${name}-${tool.version}`);
-    await makeOnce(target, async (scratch) => {
-      say(`go build ${tool.package}@${tool.version} …`);
-      const start = performance.now();
-      await build(tool, scratch);
-      say(`  ${Math.round((performance.now() - start) / 1000)} s`);
-      return join(scratch, 'built');
-    });
+    await buildOnce(target, `${tool.package}@${tool.version}`, say, async (scratch) => await build(tool, scratch));
   }
 }
 

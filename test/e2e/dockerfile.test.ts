@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { BuildKit } from '../../scripts/lab/buildkit.ts';
 import { buildCircImage } from '../../scripts/lab/circ-image.ts';
+import { type Crane, craneIn } from '../../scripts/lab/crane.ts';
 import { Daemon } from '../../scripts/lab/daemon.ts';
 import { Docker } from '../../scripts/lab/docker.ts';
 import { get } from '../../scripts/lab/http.ts';
@@ -30,11 +31,13 @@ interface Image {
 
 const stack = new AsyncDisposableStack();
 let site: Site;
+let crane: Crane;
 let ours: Image;
 
 beforeAll(async () => {
   site = stack.use(await Site.start('dockerfile'));
   const { directory, network } = site;
+  crane = craneIn({ namespace: network.hub, home: directory, timeoutMs: 120_000 });
   const storage = join(directory, 'storage');
   site.use(await startRegistry({ namespace: network.hub, storage, directory, logFile: site.logFile('registry') }));
   const dockerfile = await readFile(join(repositoryRoot, 'Dockerfile'), 'utf8');
@@ -110,9 +113,4 @@ async function contentOf(layer: string): Promise<string[]> {
   const { stdout } = await run(['sh', '-c', look], { cwd: root });
   await rm(root, { recursive: true });
   return stdout.split('\n').filter(Boolean).toSorted();
-}
-
-async function crane(...args: readonly string[]): Promise<string> {
-  const { hub } = site.network;
-  return (await hub.run([toolPath('crane'), ...args], { timeoutMs: 120_000, env: { HOME: site.directory } })).stdout;
 }

@@ -11,7 +11,7 @@ import { logsDir } from '../../scripts/lab/paths.ts';
 import { residentMemory } from '../../scripts/lab/process.ts';
 import { startRegistry } from '../../scripts/lab/registry.ts';
 import { run } from '../../scripts/lab/run.ts';
-import { toolPath } from '../../scripts/lab/tools.ts';
+import { craneIn } from '../../scripts/lab/crane.ts';
 
 const MIB = 1024 * 1024;
 const REFERENCE = 'registry.lab/circ/circ:e2e';
@@ -48,9 +48,7 @@ test('the image is pushed with crane, and is whole at the registry', async () =>
   const namespace = await network.attach('origin');
   const storage = join(directory, 'storage');
   await using registry = await startRegistry({ namespace, storage, directory, logFile: join(logs, 'registry.log') });
-  const env = { PATH: process.env['PATH'], HOME: directory };
-  const crane = async (...args: readonly string[]): Promise<string> =>
-    (await namespace.run([toolPath('crane'), ...args], { env })).stdout.trim();
+  const crane = craneIn({ namespace, home: directory });
   const tag = `${registry.address}/circ/circ:e2e`;
   await crane('push', image.layout, tag);
   expect(await crane('digest', tag)).toBe(image.digest);

@@ -9,7 +9,7 @@ import { AGENT_URL, logTails, REGISTRY } from '../../scripts/lab/lab.ts';
 import { type Auth, auths, PrivateRegistries, PULLER } from '../../scripts/lab/private-registries.ts';
 import { sandboxImage } from '../../scripts/lab/sandbox-image.ts';
 import { Site } from '../../scripts/lab/site.ts';
-import { toolPath } from '../../scripts/lab/tools.ts';
+import { craneIn } from '../../scripts/lab/crane.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
@@ -44,9 +44,8 @@ async function startCluster(auth: Auth): Promise<Cluster> {
   await mkdir(join(directory, '.docker'));
   await writeFile(join(directory, '.docker/config.json'), JSON.stringify({ auths: { [address]: { auth: secret } } }));
   const files = join(directory, 'debian.tar');
-  const env = { PATH: process.env['PATH'], HOME: directory };
   const outside = await network.attach('outside');
-  await outside.run([toolPath('crane'), 'export', `${address}/${images.debian}`, files], { env });
+  await craneIn({ namespace: outside, home: directory })('export', `${address}/${images.debian}`, files);
   const sandbox = await sandboxImage(files, directory);
 
   await registries.writeOrigins(site.origins, { [REGISTRY]: auth });

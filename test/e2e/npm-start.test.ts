@@ -9,7 +9,7 @@ import { logTails, REGISTRY } from '../../scripts/lab/lab.ts';
 import { Namespace } from '../../scripts/lab/network.ts';
 import { logsDir } from '../../scripts/lab/paths.ts';
 import { type Registry, startRegistry } from '../../scripts/lab/registry.ts';
-import { toolPath } from '../../scripts/lab/tools.ts';
+import { craneIn } from '../../scripts/lab/crane.ts';
 
 test('crane pulls through both programs in one process', async () => {
   await using house = await startEmbedded();
@@ -96,8 +96,7 @@ async function startEmbedded(): Promise<Embedded> {
     logs,
     registry,
     program,
-    crane: async (...args) =>
-      (await namespace.run([toolPath('crane'), ...args], { env: { HOME: directory } })).stdout.trim(),
+    crane: craneIn({ namespace, home: directory }),
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };
 }
