@@ -1,5 +1,5 @@
-import { readAgentConfig } from '../../agent/config.ts';
 import { statSync } from 'node:fs';
+import { readAgentConfig } from '../../agent/config.ts';
 import { Authorization } from '../../oci/authorization.ts';
 import { type Call, type Command, UsageError, oneOf } from '../command.ts';
 import type { Node, Verdict } from '../doctor/check.ts';
